@@ -1,0 +1,126 @@
+"""The one table of signature algorithms (RFC 7518 section 3, RFC 8037, RFC 9864): nothing else ever lists them.
+
+Never knows a token, a key's name or where a key came from.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+from stagedoor.errors import KeyRejected
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One row: what its keys are, and how they sign and verify."""
+
+    name: str
+    names: frozenset[str]
+    """The `alg` values that mean this algorithm; more than one only for Ed25519 (RFC 9864 section 2.2)."""
+    key_type: str
+    """`kty` of its keys (RFC 7518 section 6.1, RFC 8037 section 2)."""
+    curve: str | None
+    """`crv` of its keys, for EC and OKP."""
+    smallest: int
+    """Bits that a key must have at least: of the modulus for RSA, of the secret for oct."""
+    sign: Callable[[Any, bytes], bytes]
+    """(private key or secret, data) -> signature."""
+    verify: Callable[[Any, bytes, bytes], bool]
+    """(public key or secret, data, signature) -> whether it holds."""
+
+
+def algorithm(name: object) -> Algorithm:
+    """The row of this `alg`; KeyRejected `key_algorithm_unknown` for any other value, `none` among them."""
+    row = ALGORITHMS.get(name) if isinstance(name, str) else None
+    if row is None:
+        raise KeyRejected("key_algorithm_unknown", f"{name!r} is no algorithm of ours; there are {', '.join(ALGORITHMS)}")
+    return row
+
+
+def _hmac(bits: int) -> Algorithm:
+    digest = f"sha{bits}"
+
+    def sign(secret: bytes, data: bytes) -> bytes:
+        return hmac.digest(secret, data, digest)
+
+    def verify(secret: bytes, data: bytes, signature: bytes) -> bool:
+        return hmac.compare_digest(hmac.digest(secret, data, digest), signature)
+
+    return Algorithm(f"HS{bits}", frozenset({f"HS{bits}"}), "oct", None, bits, sign, verify)
+
+
+def _rsa(name: str, bits: int, pad: padding.AsymmetricPadding) -> Algorithm:
+    chosen = _HASHES[bits]
+
+    def sign(private: Any, data: bytes) -> bytes:
+        return bytes(private.sign(data, pad, chosen))
+
+    def verify(public: Any, data: bytes, signature: bytes) -> bool:
+        try:
+            public.verify(signature, data, pad, chosen)
+        except InvalidSignature:
+            return False
+        return True
+
+    return Algorithm(name, frozenset({name}), "RSA", None, 2048, sign, verify)
+
+
+def _ecdsa(bits: int, curve: str, width: int) -> Algorithm:
+    scheme = ec.ECDSA(_HASHES[bits])
+
+    def sign(private: Any, data: bytes) -> bytes:
+        r, s = decode_dss_signature(private.sign(data, scheme))
+        return r.to_bytes(width, "big") + s.to_bytes(width, "big")
+
+    def verify(public: Any, data: bytes, signature: bytes) -> bool:
+        # The raw form has one width (RFC 7518 section 3.4); DER, which has others, is no signature here.
+        if len(signature) != 2 * width:
+            return False
+        r, s = int.from_bytes(signature[:width], "big"), int.from_bytes(signature[width:], "big")
+        try:
+            public.verify(encode_dss_signature(r, s), data, scheme)
+        except InvalidSignature:
+            return False
+        return True
+
+    return Algorithm(f"ES{bits}", frozenset({f"ES{bits}"}), "EC", curve, 256, sign, verify)
+
+
+def _ed25519(name: str) -> Algorithm:
+    def sign(private: Any, data: bytes) -> bytes:
+        return bytes(private.sign(data))
+
+    def verify(public: Any, data: bytes, signature: bytes) -> bool:
+        try:
+            public.verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+    return Algorithm(name, frozenset({"Ed25519", "EdDSA"}), "OKP", "Ed25519", 256, sign, verify)
+
+
+_HASHES: dict[int, hashes.HashAlgorithm] = {256: hashes.SHA256(), 384: hashes.SHA384(), 512: hashes.SHA512()}
+
+_ROWS = (
+    *(_hmac(bits) for bits in _HASHES),
+    *(_rsa(f"RS{bits}", bits, padding.PKCS1v15()) for bits in _HASHES),
+    # The salt is as long as the hash (RFC 7518 section 3.5).
+    *(_rsa(f"PS{bits}", bits, padding.PSS(mgf=padding.MGF1(chosen), salt_length=chosen.digest_size)) for bits, chosen in _HASHES.items()),
+    _ecdsa(256, "P-256", 32),
+    _ecdsa(384, "P-384", 48),
+    _ecdsa(512, "P-521", 66),
+    _ed25519("Ed25519"),
+    _ed25519("EdDSA"),
+)
+
+ALGORITHMS: dict[str, Algorithm] = {row.name: row for row in _ROWS}
+"""alg -> its row. What is not here does not exist: no `none`, no RSA1_5, no ES256K."""

@@ -1,0 +1,83 @@
+"""Claims: what a token says, read-only, and the check of those claims that have a meaning (RFC 7519 section 4.1).
+
+Never knows a clock, a key or a signature: the moment is passed in, and only verified payloads come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stagedoor.errors import ClaimRejected, TokenExpired, TokenNotYetValid
+
+ACCESS_TOKEN_TYP = "at+jwt"
+"""The kind of an access token (RFC 9068 section 2.1); no other kind may have it."""
+FUTURE_LEEWAY = 10
+"""Seconds that `iat` and `nbf` may lie ahead, for clocks that differ. `exp` has none."""
+_LATEST = 2**53
+
+
+class Claims(Mapping[str, Any]):
+    """The claims of one verified token, by name; read-only."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        self._members = dict(members)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        return f"Claims({', '.join(self._members)})"  # names only: values are people's data
+
+
+def check_times(payload: Mapping[str, Any], now: float) -> None:
+    """`exp` and `iat` must be there and `nbf` may; TokenExpired at `exp` itself, TokenNotYetValid, ClaimRejected."""
+    expires = time_claim(payload, "exp")
+    issued = time_claim(payload, "iat")
+    if now >= expires:
+        raise TokenExpired
+    if issued > now + FUTURE_LEEWAY:
+        raise TokenNotYetValid("iat", "in the future")
+    if "nbf" in payload and time_claim(payload, "nbf") > now + FUTURE_LEEWAY:
+        raise TokenNotYetValid("nbf", "in the future")
+
+
+def check_issuer(payload: Mapping[str, Any], issuer: str) -> None:
+    """`iss` must be this issuer, to the letter; else ClaimRejected."""
+    if text_claim(payload, "iss") != issuer:
+        raise ClaimRejected("iss", "another issuer")
+
+
+def check_audience(payload: Mapping[str, Any], audience: frozenset[str]) -> tuple[str, ...]:
+    """`aud`, a text or a list of texts, must name one of these; else ClaimRejected. Returns all that it names."""
+    value = payload.get("aud")
+    named = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
+    if not named or not all(isinstance(name, str) for name in named):
+        raise ClaimRejected("aud", "missing" if value is None else "not a text or a list of texts")
+    if audience.isdisjoint(named):
+        raise ClaimRejected("aud", "another audience")
+    return named
+
+
+def text_claim(payload: Mapping[str, Any], name: str) -> str:
+    """A claim that must be a text with something in it; else ClaimRejected."""
+    value = payload.get(name)
+    if type(value) is not str or not value:
+        raise ClaimRejected(name, "missing" if value is None else "not a text")
+    return value
+
+
+def time_claim(payload: Mapping[str, Any], name: str) -> int:
+    """A claim that must be a whole number of Unix seconds; else ClaimRejected."""
+    value = payload.get(name)
+    if type(value) is not int or not 0 <= value <= _LATEST:  # bool is an int, and no time
+        raise ClaimRejected(name, "missing" if value is None else "not a whole number of seconds")
+    return value

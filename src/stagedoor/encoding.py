@@ -1,0 +1,107 @@
+"""Strict base64url and strict JSON objects: one text for one value, or MalformedToken.
+
+Never knows what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from base64 import urlsafe_b64encode
+from typing import Any, NoReturn
+
+from stagedoor.errors import MalformedToken
+
+MAX_TOKEN = 8 * 1024
+"""Bytes a token may have; longer ones are refused before anything is parsed."""
+MAX_DEPTH = 16
+"""How deep arrays and objects may be nested."""
+MAX_DIGITS = 32
+"""How many characters a number may have."""
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
+_TO_STANDARD = str.maketrans("-_", "+/")
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def encode(data: bytes) -> str:
+    """Bytes as base64url without padding (RFC 7515 section 2)."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def decode(text: str) -> bytes:
+    """The bytes of canonical base64url: no padding, no foreign character, no slack bits; else MalformedToken."""
+    # The standard library drops foreign characters in silence and lets slack bits pass: two texts for one value.
+    if not _BASE64URL.fullmatch(text):
+        raise MalformedToken("a character outside base64url")
+    try:
+        data = binascii.a2b_base64(text.translate(_TO_STANDARD) + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise MalformedToken("not base64url") from None
+    if encode(data) != text:
+        raise MalformedToken("base64url that is not canonical")
+    return data
+
+
+def decode_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`: UTF-8, no duplicate names, no NaN, bounded depth and digits; else MalformedToken."""
+    _check_depth(data)
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_no_duplicates,
+            parse_int=_integer,
+            parse_float=_real,
+            parse_constant=_no_constant,
+        )
+        # A lone surrogate can be escaped into a JSON string, but no UTF-8 can carry it (RFC 8259 section 8.2).
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except MalformedToken:
+        raise
+    except ValueError:  # JSONDecodeError, UnicodeDecodeError and UnicodeEncodeError are ValueErrors
+        raise MalformedToken("not JSON in UTF-8") from None
+    if type(value) is not dict:
+        raise MalformedToken("not a JSON object")
+    return value
+
+
+def _check_depth(data: bytes) -> None:
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return  # too few brackets to be deep: the common case costs two counts
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(data):
+        mark = match.group()
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise MalformedToken("JSON nested too deeply")
+        elif mark in (b"]", b"}"):
+            depth -= 1
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedToken("a JSON name stands twice")
+    return members
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise MalformedToken("a JSON number with too many digits")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    if len(text) > MAX_DIGITS:
+        raise MalformedToken("a JSON number with too many digits")
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise MalformedToken("a JSON number out of range")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise MalformedToken(f"{name} is not JSON")

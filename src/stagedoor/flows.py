@@ -1,0 +1,328 @@
+"""Flows: opening, refreshing and ending a session, each written once, as a generator that yields what it asks of the store.
+
+Never knows whether it is driven with await or without; never a request, a cookie, a password or a database.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, cast
+
+from stagedoor.access_token import C, Reader, check_application_claims, mint
+from stagedoor.claims import Claims
+from stagedoor.encoding import decode, encode
+from stagedoor.errors import (
+    BadCredentials,
+    GrantError,
+    InvalidRequest,
+    MalformedToken,
+    NotFound,
+    RefreshTokenExpired,
+    RefreshTokenReused,
+    RefreshTokenUnknown,
+    SessionRevoked,
+    StoreError,
+)
+from stagedoor.event import Event, Listener, log, tell
+from stagedoor.keyset import KeySet
+from stagedoor.lifetime import seconds
+from stagedoor.refresh_token import Peppers, RefreshToken, attempt_hash
+from stagedoor.revocation import Revocations
+from stagedoor.scope import Scope
+from stagedoor.session import Outcome, Presented, Session, Store, SyncStore
+
+R = TypeVar("R")
+S = TypeVar("S", Store, SyncStore)
+Flow = Generator[Callable[[Any], Any], Any, R]
+"""What a flow is: it yields what it asks of the store, and is sent the answer."""
+
+_TRIES = 3
+_REVOCATION_MARGIN = 60.0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TokenPair:
+    """What a login or a refresh hands out (RFC 6749 section 5.1)."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    """Seconds that the access token lives."""
+    refresh_expires_in: int
+    """Seconds until the session ends if it is not refreshed."""
+    scope: Scope
+    subject: str
+    session_id: str
+    token_type: str = "Bearer"
+
+    def __repr__(self) -> str:
+        return f"<TokenPair of session {self.session_id}>"
+
+
+class Flows(Generic[S]):
+    """The flows and what they need. Lifetimes are spans such as "15m", or seconds; a mistake in them is a TypeError or ValueError here."""
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        audience: str,
+        store: S,
+        keys: KeySet,
+        peppers: Peppers,
+        access: str | int = "15m",
+        refresh_idle: str | int = "30d",
+        refresh_absolute: str | int = "90d",
+        retry_window: str | int = "60s",
+        session_limit: int = 100,
+        client_id: str | None = None,
+        events: Listener = log,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not issuer or not audience:
+            raise ValueError("an issuer needs its own name and the audience of its access tokens")
+        if not isinstance(keys, KeySet) or not isinstance(peppers, Peppers):
+            raise TypeError("keys is a KeySet, peppers is a Peppers")
+        if session_limit < 1:
+            raise ValueError("session_limit is at least 1")
+        self.name = issuer
+        self.audience = audience
+        self.store: S = store
+        self.keys = keys
+        self.peppers = peppers
+        self.access = seconds(access)
+        self.refresh_idle = seconds(refresh_idle)
+        self.refresh_absolute = seconds(refresh_absolute)
+        self.retry_window = seconds(retry_window)
+        if self.retry_window >= self.refresh_idle:
+            raise ValueError("the retry window is shorter than the idle lifetime")
+        self.session_limit = session_limit
+        self.client_id = client_id or audience
+        self.revocations = Revocations()
+        """What this process knows to be ended; shared with the verifiers made here."""
+        self._events = events
+        self._clock = clock
+
+    def verifier(self, claims: type[C] = cast(Any, Claims)) -> Reader[C]:  # noqa: B008 - a class, not a call's result
+        """A verifier of this issuer's access tokens in the same process: it hears of each revocation at once."""
+        return Reader(
+            self.name,
+            audience=frozenset({self.audience}),
+            keys=self.keys,
+            revocations=self.revocations,
+            claims=claims,
+            clock=self._clock,
+        )
+
+    def _issue(
+        self,
+        subject: str,
+        scope: str | Scope,
+        claims: Mapping[str, Any],
+        device: str | None,
+        confirm: Callable[[], Any] | None,
+    ) -> Flow[TokenPair]:
+        if not isinstance(subject, str) or not subject:
+            raise ValueError("a subject is a text with something in it")
+        check_application_claims(claims)
+        granted = Scope.parse(scope) if isinstance(scope, str) else scope
+        now = self._clock()
+        session_id, seed, secret = secrets.token_bytes(16), secrets.token_bytes(32), secrets.token_bytes(32)
+        pepper_id = self.peppers.current_id(now)
+        absolute_ends_at = float(int(now) + self.refresh_absolute)
+        text = self.peppers.write(pepper_id=pepper_id, session_id=session_id, generation=0, secret=secret, seed=seed, now=now)
+        session = Session(
+            id=session_id,
+            subject=subject,
+            client_id=self.client_id,
+            scope=str(granted),
+            claims=MappingProxyType(dict(claims)),
+            device=device,
+            digest=RefreshToken(pepper_id, session_id, 0, secret, b"").digest,
+            pepper_id=pepper_id,
+            seed=seed,
+            created_at=now,
+            idle_ends_at=min(now + self.refresh_idle, absolute_ends_at),
+            absolute_ends_at=absolute_ends_at,
+        )
+        pair = self._pair(session, text, now)
+        ended = yield lambda store: store.open(session, limit=self.session_limit, now=now)
+        for ended_id in ended:
+            self._ended(ended_id, now, "session_limit", subject)
+        # Asked after the row stands: whoever disables the account in between ends this session too, or is seen here.
+        if confirm is not None and not (yield lambda _: confirm()):
+            yield lambda store: store.revoke(session_id, "account_changed", now)
+            self._ended(session_id, now, "account_changed", subject)
+            raise BadCredentials("the account changed while its password was checked")
+        self._tell("session_opened", now, session)
+        return pair
+
+    def _refresh(self, refresh_token: str, attempt: str | None) -> Flow[TokenPair]:
+        now = self._clock()
+        token = self._parse(refresh_token, now)
+        _check_attempt(attempt)
+        self.keys.signing(now)  # what can fail comes before the rotation
+        secret = self.peppers.successor(token, now)
+        presented = Presented(
+            session_id=token.session_id,
+            generation=token.generation,
+            digest=token.digest,
+            pepper_id=token.pepper_id,
+            successor=RefreshToken(0, token.session_id, 0, secret, b"").digest,
+            successor_pepper_id=self.peppers.current_id(now),
+            attempt=None if attempt is None else attempt_hash(attempt, token),
+            window=self.retry_window,
+            idle=self.refresh_idle,
+        )
+        for _ in range(_TRIES):
+            answer = yield lambda store: store.rotate(presented, now)
+            session: Session | None = answer.session
+            if session is None:
+                raise self._refused(RefreshTokenUnknown, token, now)
+            if answer.outcome in (Outcome.REVOKED, Outcome.EXPIRED, Outcome.UNKNOWN):
+                raise self._refused(_REFUSALS[answer.outcome], token, now, session, answer.outcome is Outcome.UNKNOWN)
+            proof_holds = self.peppers.proves(token, session.seed, now)
+            if answer.outcome in (Outcome.BEHIND, Outcome.AHEAD):
+                if not proof_holds:
+                    raise self._refused(RefreshTokenUnknown, token, now, session, alarm=True)
+                settled = Outcome.REUSED if answer.outcome is Outcome.BEHIND else Outcome.RECOVERED
+                if not (yield lambda store: store.settle(settled, presented, now)):  # noqa: B023 - run before the loop turns
+                    continue  # the row moved on between the two statements: look again
+                if settled is Outcome.REUSED:
+                    self._remember(session.id, now)
+                    raise self._refused(RefreshTokenReused, token, now, session, alarm=True)
+                self._tell("refresh_recovered", now, session, alarm=True)
+                return self._pair(session, refresh_token, now)
+            if not proof_holds:
+                yield lambda store: store.revoke(token.session_id, "forged", now)
+                self._remember(session.id, now)
+                self._tell("refresh_forged", now, session, alarm=True)
+                raise RefreshTokenUnknown("the digest is right, the proof is not", session_id=encode(session.id))
+            self._tell(f"refresh_{answer.outcome.value}", now, session)
+            if answer.outcome is Outcome.KEPT:
+                return self._pair(session, refresh_token, now)
+            return self._pair(session, self._written(session, secret, now), now)
+        raise StoreError("the session kept changing: try again")
+
+    def _logout(self, refresh_token: str) -> Flow[None]:
+        now = self._clock()
+        token = self._parse(refresh_token, now)
+        session: Session | None = yield lambda store: store.get(token.session_id)
+        if session is None or not self.peppers.proves(token, session.seed, now):
+            raise self._refused(RefreshTokenUnknown, token, now, session, alarm=session is not None)
+        if (yield lambda store: store.revoke(token.session_id, "logout", now)):
+            self._ended(token.session_id, now, "logout", session.subject)
+
+    def _revoke_session(self, session_id: str, reason: str, subject: str | None) -> Flow[None]:
+        now = self._clock()
+        known = _session_id(session_id)
+        if not (yield lambda store: store.revoke(known, reason, now, subject=subject)):
+            raise NotFound
+        self._ended(known, now, reason, subject)
+
+    def _revoke_subject(self, subject: str, reason: str) -> Flow[int]:
+        now = self._clock()
+        ended = yield lambda store: store.revoke_subject(subject, reason, now)
+        for session_id in ended:
+            self._ended(session_id, now, reason, subject)
+        return len(ended)
+
+    def _sessions(self, subject: str) -> Flow[list[Session]]:
+        now = self._clock()
+        return cast("list[Session]", (yield lambda store: store.sessions(subject, now)))
+
+    def _pair(self, session: Session, refresh_token: str, now: float) -> TokenPair:
+        issued_at = int(now)
+        expires_at = min(issued_at + self.access, int(session.absolute_ends_at))
+        scope = Scope.parse(session.scope)
+        access_token = mint(
+            self.keys.signing(now),
+            issuer=self.name,
+            audience=self.audience,
+            client_id=session.client_id,
+            subject=session.subject,
+            session_id=encode(session.id),
+            token_id=encode(secrets.token_bytes(16)),
+            scope=scope,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            auth_time=int(session.created_at),
+            claims=session.claims,
+        )
+        return TokenPair(
+            access_token=access_token,
+            refresh_token=refresh_token,
+            expires_in=expires_at - issued_at,
+            refresh_expires_in=max(0, int(session.idle_ends_at - now)),
+            scope=scope,
+            subject=session.subject,
+            session_id=encode(session.id),
+        )
+
+    def _parse(self, refresh_token: str, now: float) -> RefreshToken:
+        try:
+            return self.peppers.parse(refresh_token, now)
+        except RefreshTokenUnknown as error:
+            tell(self._events, Event("refresh_refused", now, detail=str(error)))
+            raise
+
+    def _written(self, session: Session, secret: bytes, now: float) -> str:
+        return self.peppers.write(
+            pepper_id=session.pepper_id,
+            session_id=session.id,
+            generation=session.generation,
+            secret=secret,
+            seed=session.seed,
+            now=now,
+        )
+
+    def _refused(
+        self,
+        error: type[Any],
+        token: RefreshToken,
+        now: float,
+        session: Session | None = None,
+        alarm: bool = False,
+    ) -> GrantError:
+        subject = None if session is None else session.subject
+        name = error.code
+        tell(
+            self._events,
+            Event(name, now, subject, encode(token.session_id), alarm, f"generation {token.generation}"),
+        )
+        return cast(GrantError, error(session_id=encode(token.session_id)))
+
+    def _ended(self, session_id: bytes, now: float, reason: str, subject: str | None) -> None:
+        self._remember(session_id, now)
+        tell(self._events, Event("session_revoked", now, subject, encode(session_id), detail=reason))
+
+    def _remember(self, session_id: bytes, now: float) -> None:
+        self.revocations.add(encode(session_id), until=now + self.access + _REVOCATION_MARGIN, now=now)
+
+    def _tell(self, name: str, now: float, session: Session, alarm: bool = False) -> None:
+        tell(self._events, Event(name, now, session.subject, encode(session.id), alarm))
+
+
+_REFUSALS = {
+    Outcome.REVOKED: SessionRevoked,
+    Outcome.EXPIRED: RefreshTokenExpired,
+    Outcome.UNKNOWN: RefreshTokenUnknown,
+}
+
+
+def _check_attempt(attempt: str | None) -> None:
+    if attempt is None:
+        return
+    if not isinstance(attempt, str) or not 16 <= len(attempt) <= 255 or not all("!" <= mark <= "~" for mark in attempt):
+        raise InvalidRequest("An attempt id (Idempotency-Key) is 16 to 255 visible ASCII characters.")
+
+
+def _session_id(text: str) -> bytes:
+    try:
+        return decode(text)
+    except MalformedToken:
+        raise NotFound from None

@@ -1,0 +1,154 @@
+"""KeySet: keys with a life cycle; publishes the public ones as a JWKS (RFC 7517 section 5), signs and verifies tokens of other kinds.
+
+Never knows sessions, routes or stores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from stagedoor import jws
+from stagedoor.claims import ACCESS_TOKEN_TYP, Claims, check_audience, check_issuer, check_times
+from stagedoor.errors import ClaimRejected, KeyRejected
+from stagedoor.keys import Key, has_private_members
+from stagedoor.lifetime import seconds
+from stagedoor.ring import Entry, Ring
+
+JWKS_MAX_AGE = 300
+"""Seconds that others may keep our JWKS; a new key is announced for at least as long before it signs."""
+_DEFAULT_ALGORITHMS = {
+    ("RSA", None): "RS256",
+    ("EC", "P-256"): "ES256",
+    ("EC", "P-384"): "ES384",
+    ("EC", "P-521"): "ES512",
+    ("OKP", "Ed25519"): "Ed25519",
+}
+
+
+class KeySet(Ring[Key]):
+    """The keys of an issuer, or those that a verifier accepts. `KeySet(a, b)` signs with a and verifies with both.
+
+    `KeySet.open` keeps them in a file. All keys are secrets, or none is (KeyRejected `key_mixed_symmetry`).
+    """
+
+    def __init__(self, *keys: Key, clock: Callable[[], float] = time.time) -> None:
+        super().__init__([Entry(key.kid, key, starts=-float(n)) for n, key in enumerate(keys)], clock=clock)
+
+    @classmethod
+    def generate(cls, algorithm: str = "ES256", *, clock: Callable[[], float] = time.time) -> Self:
+        """A set of one fresh key, in memory: gone with the process."""
+        return cls(Key.generate(algorithm), clock=clock)
+
+    @classmethod
+    def open(cls, path: str | Path, algorithm: str = "ES256", *, clock: Callable[[], float] = time.time) -> KeySet:
+        """The keys in this file; made with one fresh key, mode 0600, when the file is not there."""
+
+        def make() -> tuple[str | int, Key]:
+            key = Key.generate(algorithm)
+            return key.kid, key
+
+        return cls._open(path, make, clock)
+
+    @classmethod
+    def from_secret(cls, secret: bytes, algorithm: str = "HS256", *, clock: Callable[[], float] = time.time) -> Self:
+        """One shared secret, for an application that both issues and verifies. KeyRejected for a weak one."""
+        return cls(Key.from_secret(secret, algorithm), clock=clock)
+
+    @classmethod
+    def from_pem(
+        cls,
+        pem: bytes,
+        algorithm: str,
+        *,
+        password: bytes | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """One private key (signs and verifies) or public key (verifies). KeyRejected for a weak one."""
+        return cls(Key.from_pem(pem, algorithm, password=password), clock=clock)
+
+    @classmethod
+    def from_jwks(cls, document: Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> Self:
+        """The public signature keys of a JWKS. Keys of other kinds and uses are passed over; KeyRejected for private parts."""
+        found = document.get("keys")
+        if not isinstance(found, list) or not all(isinstance(jwk, dict) for jwk in found):
+            raise KeyRejected("key_malformed", "a JWKS is an object with a list 'keys'")
+        if any(has_private_members(jwk) for jwk in found):
+            raise KeyRejected("key_private_in_jwks", "a JWKS holds private parts: whoever published it must change its keys")
+        keys = []
+        for jwk in found:
+            default = _DEFAULT_ALGORITHMS.get((jwk.get("kty"), jwk.get("crv")))
+            if default is not None and jwk.get("use", "sig") == "sig":
+                keys.append(Key.from_jwk(jwk, None if "alg" in jwk else default))
+        return cls(*keys, clock=clock)
+
+    def _set(self, entries: Any) -> None:
+        found = list(entries)
+        if len({entry.value.kid for entry in found}) != len(found):
+            raise KeyRejected("key_duplicate_kid", "two keys have one kid")
+        if len({entry.value.is_secret for entry in found}) > 1:
+            raise KeyRejected("key_mixed_symmetry", "shared secrets and public keys do not go into one set")
+        super()._set(found)
+
+    @staticmethod
+    def _written(value: Key) -> dict[str, Any]:
+        return value.jwk(private=True)
+
+    @staticmethod
+    def _read(written: dict[str, Any]) -> Key:
+        return Key.from_jwk(written)
+
+    def signing(self, now: float) -> Key:
+        """The key that signs at this moment. ValueError where there is none."""
+        return self.current(now).value
+
+    def jwks(self, now: float) -> dict[str, Any]:
+        """The JWKS to publish: announced, signing and retiring keys, public parts only; empty for shared secrets."""
+        entries = [entry for entry in self.entries() if self.state(entry, now) != "gone" and not entry.value.is_secret]
+        return {"keys": [entry.value.jwk() for entry in entries]}
+
+    def rotate(self, *, keep: str | int, announce: str | int = JWKS_MAX_AGE) -> Key:
+        """Announce a fresh key of the same algorithm, which signs after `announce` seconds.
+
+        What signed before verifies for `keep` seconds more: the longest life of a token that it signed.
+        """
+        now = self._clock()
+        key = Key.generate(self.signing(now).algorithm.name)
+        self._rotate(key.kid, key, announce=seconds(announce), keep=seconds(keep))
+        return key
+
+    def sign(self, claims: Mapping[str, Any], *, typ: str, expires: str | int) -> str:
+        """A signed token of another kind than access tokens: an invitation, a reset link. `iat` and `exp` are added.
+
+        ValueError where `claims` bring `iat` or `exp` along, or `typ` is that of access tokens.
+        """
+        self._check_kind(typ)
+        if not claims.keys().isdisjoint({"iat", "exp"}):
+            raise ValueError("iat and exp come from the clock and from expires=, not from the claims")
+        now = self._clock()
+        payload = {**claims, "iat": int(now), "exp": int(now) + seconds(expires)}
+        return jws.sign(self.signing(now), typ, payload)
+
+    def verify(self, token: str, *, typ: str, issuer: str | None = None, audience: str | None = None) -> Claims:
+        """The claims of a token of this kind. TokenError, as for access tokens; an `aud` that is not expected is refused too."""
+        self._check_kind(typ)
+        now = self._clock()
+        signed = jws.verify(token, self, now)
+        jws.check_typ(signed, typ)
+        check_times(signed.payload, now)
+        if issuer is not None:
+            check_issuer(signed.payload, issuer)
+        if audience is not None:
+            check_audience(signed.payload, frozenset({audience}))
+        elif "aud" in signed.payload:
+            raise ClaimRejected("aud", "the token has an audience, none was expected")
+        return Claims(signed.payload)
+
+    @staticmethod
+    def _check_kind(typ: str) -> None:
+        if not isinstance(typ, str) or not typ or typ != typ.lower() or "/" in typ:
+            raise ValueError("typ names the kind of token, in lower case, such as 'invitation+jwt'")
+        if typ == ACCESS_TOKEN_TYP:
+            raise ValueError("access tokens are made by Issuer and read by Verifier")

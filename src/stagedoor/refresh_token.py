@@ -1,0 +1,152 @@
+"""RefreshToken and Peppers: the wire form of a refresh token, its tag, its proof and its successor.
+
+Never knows a store, a clock or what a session is allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from stagedoor.encoding import decode, encode
+from stagedoor.errors import KeySetUnavailable, MalformedToken, RefreshTokenUnknown
+from stagedoor.lifetime import seconds
+from stagedoor.ring import Entry, Ring
+
+PREFIX = "sdr_"
+"""What secret scanners find our refresh tokens by."""
+_VERSION = 1
+_BODY = struct.Struct(">BH16sI32s16s")  # version, pepper id, session id, generation, secret, proof
+_TAG = 16
+_TEXT = len(PREFIX) + (_BODY.size + _TAG) * 4 // 3  # the size is a multiple of three: no slack bits
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RefreshToken:
+    """A refresh token whose tag was right: the parts of it. Its proof is still to be checked against the session's seed."""
+
+    pepper_id: int
+    session_id: bytes
+    generation: int
+    secret: bytes
+    proof: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the secret: all that a store ever holds of it."""
+        return hashlib.sha256(self.secret).digest()
+
+
+class Peppers(Ring[bytes]):
+    """The secrets under which refresh tokens are made and checked; 32 bytes each, kept apart from the database."""
+
+    def __init__(self, *peppers: bytes, clock: Callable[[], float] = time.time) -> None:
+        for pepper in peppers:
+            if not isinstance(pepper, bytes) or len(pepper) < 32:
+                raise ValueError("a pepper is at least 32 random bytes")
+        super().__init__(
+            [Entry(len(peppers) - n, pepper, starts=-float(n)) for n, pepper in enumerate(peppers)],
+            clock=clock,
+        )
+
+    @classmethod
+    def generate(cls, *, clock: Callable[[], float] = time.time) -> Self:
+        """One fresh pepper in memory: all sessions end with the process."""
+        return cls(secrets.token_bytes(32), clock=clock)
+
+    @classmethod
+    def open(cls, path: str | Path, *, clock: Callable[[], float] = time.time) -> Peppers:
+        """The peppers in this file; made with one fresh pepper, mode 0600, when the file is not there."""
+        return cls._open(path, lambda: (1, secrets.token_bytes(32)), clock)
+
+    @staticmethod
+    def _written(value: bytes) -> str:
+        return encode(value)
+
+    @staticmethod
+    def _read(written: str) -> bytes:
+        return decode(written)
+
+    def rotate(self, *, keep: str | int, announce: str | int) -> int:
+        """Announce a fresh pepper, current after `announce` seconds; older ones end `keep` seconds (one absolute lifetime) later."""
+        made = max((int(entry.id) for entry in self.entries()), default=0) + 1
+        self._rotate(made, secrets.token_bytes(32), announce=seconds(announce), keep=seconds(keep))
+        return made
+
+    def current_id(self, now: float) -> int:
+        """The id of the pepper that new tokens are made under."""
+        return int(self.current(now).id)
+
+    def parse(self, text: str, now: float) -> RefreshToken:
+        """The token in this text. RefreshTokenUnknown for a wrong form, an unknown pepper or a wrong tag: no store is asked for those."""
+        if not isinstance(text, str) or len(text) != _TEXT or not text.startswith(PREFIX):
+            raise RefreshTokenUnknown("not the form of a refresh token")
+        try:
+            data = decode(text[len(PREFIX) :])
+        except MalformedToken:
+            raise RefreshTokenUnknown("not the form of a refresh token") from None
+        body, tag = data[:-_TAG], data[-_TAG:]
+        version, pepper_id, session_id, generation, secret, proof = _BODY.unpack(body)
+        pepper = self.find(pepper_id, now) if version == _VERSION else None
+        if pepper is None:
+            raise RefreshTokenUnknown("made under a pepper that is not known here")
+        if not hmac.compare_digest(_tag(pepper, body), tag):
+            raise RefreshTokenUnknown("the tag is wrong")
+        return RefreshToken(pepper_id, session_id, generation, secret, proof)
+
+    def successor(self, token: RefreshToken, now: float) -> bytes:
+        """The secret that follows this token's: derived, so that a retry yields it again and nobody has to keep it."""
+        pepper = self._pepper(token.pepper_id, now)
+        place = token.session_id + _generation(token.generation + 1)
+        return _mac(pepper, b"successor", place + token.secret)
+
+    def proves(self, token: RefreshToken, seed: bytes, now: float) -> bool:
+        """Whether the token's proof was made with this session's seed."""
+        pepper = self._pepper(token.pepper_id, now)
+        wanted = _proof(pepper, seed, token.session_id, token.generation, token.secret)
+        return hmac.compare_digest(wanted, token.proof)
+
+    def write(self, *, pepper_id: int, session_id: bytes, generation: int, secret: bytes, seed: bytes, now: float) -> str:
+        """The wire form of a token, always the same for the same arguments. KeySetUnavailable where the pepper has not come here yet."""
+        pepper = self.find(pepper_id, now)
+        if pepper is None:
+            raise KeySetUnavailable(f"pepper {pepper_id} is not known here")
+        proof = _proof(pepper, seed, session_id, generation, secret)
+        body = _BODY.pack(_VERSION, pepper_id, session_id, generation, secret, proof)
+        return PREFIX + encode(body + _tag(pepper, body))
+
+    def _pepper(self, pepper_id: int, now: float) -> bytes:
+        pepper = self.find(pepper_id, now)
+        if pepper is None:
+            raise RefreshTokenUnknown(f"pepper {pepper_id} is not known here")
+        return pepper
+
+
+def attempt_hash(attempt: str, token: RefreshToken) -> bytes:
+    """An attempt id as a store keeps it: bound to the session and to the generation that was presented."""
+    place = token.session_id + _generation(token.generation)
+    return hashlib.sha256(b"stagedoor attempt\0" + place + attempt.encode("ascii")).digest()
+
+
+def _generation(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def _mac(pepper: bytes, label: bytes, data: bytes) -> bytes:
+    # Every use has its own label, and all data behind it is of fixed width: no two uses can meet.
+    return hmac.digest(pepper, b"stagedoor " + label + b"\0" + data, "sha256")
+
+
+def _tag(pepper: bytes, body: bytes) -> bytes:
+    return _mac(pepper, b"tag", PREFIX.encode("ascii") + body)[:_TAG]
+
+
+def _proof(pepper: bytes, seed: bytes, session_id: bytes, generation: int, secret: bytes) -> bytes:
+    return _mac(pepper, b"proof", seed + session_id + _generation(generation) + secret)[:16]
