@@ -1,0 +1,172 @@
+"""Database: one SQLite file behind one writer thread; what waits together is committed together.
+
+Never knows a table: it runs work that is handed to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from stagedoor.errors import AuthError, StoreError
+
+R = TypeVar("R")
+_Job = tuple[Callable[[Connection], Any], "Future[Any]"]
+
+_PATIENCE = 10.0
+"""Seconds to wait for another process's write before StoreError."""
+_TOGETHER = 64
+"""Jobs that share one commit at the most: one fsync serves them all."""
+
+
+class Database:
+    """Runs jobs, each a function of a SQLAlchemy connection, in order, on a thread of its own, in immediate transactions.
+
+    WAL and synchronous=FULL: what was answered is on the disk. A job that fails is rolled back alone; jobs may run twice, so they write
+    to nothing but the connection.
+    """
+
+    def __init__(self, url: str) -> None:
+        if make_url(url).get_backend_name() != "sqlite":
+            raise ValueError("so far the SQL store runs on SQLite: a URL such as 'sqlite:///auth.db'")
+        self._url = url
+        self._lock = threading.Lock()
+        self._process = 0
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, work: Callable[[Connection], R]) -> Future[R]:
+        """Run this work; the future brings its result, its AuthError, or StoreError where the database is to blame."""
+        future: Future[R] = Future()
+        with self._lock:
+            if self._thread is None or self._process != os.getpid():  # not started yet, or forked: a thread does not fork along
+                self._process = os.getpid()
+                self._jobs = queue.SimpleQueue()
+                self._thread = threading.Thread(target=self._work, args=(self._jobs,), name="stagedoor-sqlite", daemon=True)
+                self._thread.start()
+            self._jobs.put((work, future))
+        return future
+
+    def close(self) -> None:
+        """Finish the jobs that wait, close the connection, end the thread. A later submit opens all anew."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is None or self._process != os.getpid():
+                return
+            self._jobs.put(None)
+        thread.join()
+
+    def _work(self, jobs: queue.SimpleQueue[_Job | None]) -> None:
+        connection: Connection | None = None
+        while (batch := _batch(jobs)) is not None:
+            waiting = [(work, future) for work, future in batch if future.set_running_or_notify_cancel()]
+            try:
+                if connection is None:
+                    connection = _connect(self._url)
+                _run(connection, waiting)
+            except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+                _fail(waiting, StoreError(_reason(error)))
+                if connection is not None:
+                    with contextlib.suppress(sqlite3.Error, SQLAlchemyError):
+                        connection.invalidate()
+                        connection.close()
+                connection = None  # the next batch tries a fresh one
+        if connection is not None:
+            connection.close()
+            connection.engine.dispose()
+
+
+def _batch(jobs: queue.SimpleQueue[_Job | None]) -> list[_Job] | None:
+    """What waits, at least one job; None when there is nothing more to come."""
+    first = jobs.get()
+    if first is None:
+        return None
+    batch = [first]
+    while len(batch) < _TOGETHER:
+        try:
+            job = jobs.get_nowait()
+        except queue.Empty:
+            break
+        if job is None:
+            jobs.put(None)  # the end comes after this batch
+            break
+        batch.append(job)
+    return batch
+
+
+def _run(connection: Connection, jobs: list[_Job]) -> None:
+    """All jobs in one transaction; where one of them fails, each in its own."""
+    try:
+        results = _transaction(connection, [work for work, _ in jobs])
+    except Exception as error:  # noqa: BLE001 - whatever a job raises belongs to whoever waits for it
+        if len(jobs) == 1:
+            _fail(jobs, error if isinstance(error, AuthError) else _translated(error))
+            return
+        for job in jobs:
+            _run(connection, [job])
+        return
+    for (_, future), result in zip(jobs, results, strict=True):
+        future.set_result(result)
+
+
+def _transaction(connection: Connection, works: list[Callable[[Connection], Any]]) -> list[Any]:
+    raw = connection.connection
+    raw.cursor().execute("BEGIN IMMEDIATE")
+    try:
+        results = [work(connection) for work in works]
+        if connection.in_transaction():
+            connection.commit()
+        else:
+            raw.commit()
+    except BaseException:
+        if connection.in_transaction():
+            connection.rollback()
+        raw.rollback()
+        raise
+    return results
+
+
+def _connect(url: str) -> Connection:
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"isolation_level": None, "timeout": _PATIENCE, "check_same_thread": False}
+    )
+    connection = engine.connect()
+    cursor = connection.connection.cursor()
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            # Several processes that make a new file at once: this one statement does not wait for the lock by itself.
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+    cursor.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def _fail(jobs: list[_Job], error: BaseException) -> None:
+    for _, future in jobs:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _translated(error: Exception) -> Exception:
+    return StoreError(_reason(error)) if isinstance(error, sqlite3.Error | SQLAlchemyError | OSError) else error
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    hint = ": run store.migrate(), or `stagedoor migrate`, first" if "no such table" in str(cause) else ""
+    return f"{type(cause).__name__}: {cause}{hint}"

@@ -1,0 +1,45 @@
+"""The tables, as SQLAlchemy sees them; the migrations make them.
+
+Never knows a query.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+sessions = Table(
+    "stagedoor_sessions",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("claims", JSON, nullable=False),
+    Column("device", Text),
+    Column("generation", BigInteger, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("pepper_id", Integer, nullable=False),
+    Column("seed", LargeBinary(32), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("rotated_at", Double),
+    Column("attempt", LargeBinary(32)),
+    Column("idle_ends_at", Double, nullable=False),
+    Column("absolute_ends_at", Double, nullable=False),
+    Column("revoked_at", Double),
+    Column("reason", Text),
+)
+# A refresh changes no indexed column: its cost does not grow with the indexes.
+Index("stagedoor_sessions_subject", sessions.c.subject, sessions.c.created_at)
+Index("stagedoor_sessions_absolute_end", sessions.c.absolute_ends_at)
+Index("stagedoor_sessions_revoked", sessions.c.revoked_at, sqlite_where=sessions.c.revoked_at.is_not(None))
+
+counters = Table(
+    "stagedoor_counters",
+    metadata,
+    Column("key", LargeBinary(32), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("ends_at", Double, nullable=False),
+)
+Index("stagedoor_counters_end", counters.c.ends_at)
