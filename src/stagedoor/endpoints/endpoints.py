@@ -1,0 +1,239 @@
+"""Endpoints: the one table of operations, each a function of a plain request; and the one way in which they answer.
+
+Never knows a framework, a password's check or a user's table: the application's `authenticate` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from stagedoor.access_token import AccessToken
+from stagedoor.encoding import encode
+from stagedoor.endpoints.counters import MemoryCounters
+from stagedoor.endpoints.request import Request, client_address, networks
+from stagedoor.endpoints.shapes import (
+    LoginRequest,
+    RefreshRequest,
+    SessionsResponse,
+    SessionView,
+    TokenResponse,
+)
+from stagedoor.endpoints.throttle import Throttle
+from stagedoor.endpoints.transport import COOKIE, Transports
+from stagedoor.errors import AuthError, BadCredentials, GrantError, InvalidRequest, InvalidScope
+from stagedoor.guards.guard import Gate, ask
+from stagedoor.guards.response import Response, json_response, refusal
+from stagedoor.issuer import Issuer
+from stagedoor.keyset import JWKS_MAX_AGE
+from stagedoor.scope import Scope
+
+_log = logging.getLogger("stagedoor.endpoints")
+_LONGEST_DEVICE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who logged in, as the application knows it."""
+
+    subject: str
+    """Never changes, never given to another: not a name, not an address."""
+    scope: Scope
+    """All that this account may be granted."""
+    claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """What goes into each access token of the session."""
+    confirm: Callable[[], Any] | None = None
+    """Asked (sync or async) once the session stands: is the account still as it was when its password was checked?"""
+
+
+Authenticate = Callable[[str, str], Any]
+"""(username, password) -> Account, or None for any refusal; sync or async. It must take as long for an unknown name as for a known one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the table."""
+
+    name: str
+    method: str
+    path: str
+    """Below the prefix; parameters in braces."""
+    answer: Callable[[Request], Awaitable[Response]]
+    summary: str
+    request: type | None = None
+    response: type | None = None
+    guarded: bool = False
+    errors: tuple[int, ...] = ()
+
+    @property
+    def status(self) -> int:
+        """HTTP status of its success."""
+        return 204 if self.response is None else 200
+
+
+class Endpoints:
+    """What an issuer offers over HTTP. Mount it with `endpoints.starlette.mount` or `endpoints.fastapi.mount`.
+
+    `authenticate(username, password)` is the application's own. `origins`: pages of other origins that may use the cookies. `proxies`:
+    addresses or networks whose X-Forwarded-For is believed. `throttle` counts in memory unless another is given.
+    """
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        authenticate: Authenticate,
+        *,
+        origins: Iterable[str] = (),
+        proxies: Iterable[str] = (),
+        throttle: Throttle | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not isinstance(issuer, Issuer):
+            raise TypeError("endpoints take an Issuer")
+        if not callable(authenticate):
+            raise TypeError("authenticate is a callable: (username, password) -> Account or None")
+        self.issuer = issuer
+        self._authenticate = authenticate
+        self._transports = Transports(issuer.name, origins)
+        self._proxies = networks(proxies)
+        self._throttle = throttle or Throttle(MemoryCounters(), clock=clock)
+        self._gate: Gate[Any] = Gate(issuer.verifier(), origins=self._transports.origins)
+        self._clock = clock
+        self.operations = self._table()
+        """The table of operations under the prefix."""
+        self.jwks = Operation("jwks", "GET", "/.well-known/jwks.json", self._jwks, "The public keys", response=dict)
+        """The keys, at a path of their own (RFC 8615)."""
+
+    def _table(self) -> tuple[Operation, ...]:
+        login = Operation("login", "POST", "/login", self._login, "Log in with a username and a password", LoginRequest, TokenResponse)
+        refresh = Operation(
+            "refresh", "POST", "/refresh", self._refresh, "A new access token for a refresh token", RefreshRequest, TokenResponse
+        )
+        logout = Operation("logout", "POST", "/logout", self._logout, "End this session", RefreshRequest)
+        logout_all = Operation("logout_all", "POST", "/logout-all", self._logout_all, "End all own sessions")
+        sessions = Operation("sessions", "GET", "/sessions", self._sessions, "The own sessions", response=SessionsResponse)
+        end_session = Operation("end_session", "DELETE", "/sessions/{id}", self._end_session, "End one own session")
+        me = Operation("me", "GET", "/me", self._me, "The subject and claims of the access token", response=dict)
+        public = (replace(row, errors=(400, 403, 413, 415, 503)) for row in (refresh, logout))
+        guarded = (replace(row, errors=(400, 401, 403, 413, 503), guarded=True) for row in (logout_all, sessions, me))
+        return (
+            replace(login, errors=(400, 403, 413, 415, 429, 503)),
+            *public,
+            *guarded,
+            replace(end_session, errors=(400, 401, 403, 404, 413, 503), guarded=True),
+        )
+
+    async def answer(self, operation: Operation, request: Request) -> Response:
+        """Run an operation; every refusal becomes an answer in our shape."""
+        try:
+            return await operation.answer(request)
+        except AuthError as error:
+            _log.debug("%s refused: %s", operation.name, error.code)
+            return refusal(error)
+
+    async def _login(self, request: Request) -> Response:
+        body = request.read(LoginRequest)
+        self._transports.check_login(body.transport, request.headers)
+        attempt = await self._throttle.attempt(body.username.casefold(), client_address(request, self._proxies))
+        account = await ask(self._authenticate, body.username, body.password)
+        if account is None:
+            raise BadCredentials
+        await self._throttle.forgive(attempt)
+        pair = await self.issuer.issue(
+            account.subject,
+            scope=_granted(account.scope, body.scope),
+            claims=account.claims,
+            device=_device(request),
+            confirm=account.confirm,
+        )
+        try:
+            return self._transports.answer(pair, body.transport)
+        except InvalidRequest:
+            await self.issuer.revoke_session(pair.session_id, reason="too_large_for_cookies")
+            raise
+
+    async def _refresh(self, request: Request) -> Response:
+        token, transport = self._refresh_token(request)
+        pair = await self.issuer.refresh(token, attempt=request.headers.one(b"idempotency-key"))
+        return self._transports.answer(pair, transport)
+
+    async def _logout(self, request: Request) -> Response:
+        token, _ = self._refresh_token(request)
+        with suppress(GrantError):  # whatever it was, it opens nothing any more: that is what was asked for (RFC 7009 section 2.2)
+            await self.issuer.revoke(token)
+        return Response(204, self._transports.cleared())
+
+    async def _logout_all(self, request: Request) -> Response:
+        token = self._admitted(request)
+        await self.issuer.revoke_subject(token.subject, reason="logout_all")
+        return Response(204, self._transports.cleared())
+
+    async def _sessions(self, request: Request) -> Response:
+        token = self._admitted(request)
+        views = [
+            SessionView(
+                id=encode(session.id),
+                created=int(session.created_at),
+                last_used=int(session.last_used_at),
+                client=session.device,
+                current=encode(session.id) == token.session_id,
+            )
+            for session in await self.issuer.sessions(token.subject)
+        ]
+        return json_response(SessionsResponse(views))
+
+    async def _end_session(self, request: Request) -> Response:
+        token = self._admitted(request)
+        session_id = request.path["id"]
+        await self.issuer.revoke_session(session_id, reason="ended_by_owner", subject=token.subject)
+        return Response(204, self._transports.cleared() if session_id == token.session_id else ())
+
+    async def _me(self, request: Request) -> Response:
+        return json_response(dict(self._admitted(request).claims))
+
+    async def _jwks(self, request: Request) -> Response:
+        body = msgspec.json.encode(self.issuer.keys.jwks(self._clock()))
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        headers = (("cache-control", f"public, max-age={JWKS_MAX_AGE}"), ("etag", etag))
+        known = [tag.strip().removeprefix("W/") for line in request.headers.all(b"if-none-match") for tag in line.split(",")]
+        if etag in known or "*" in known:
+            return Response(304, headers)
+        return Response(200, (("content-type", "application/jwk-set+json"), *headers), body)
+
+    def _admitted(self, request: Request) -> AccessToken[Any]:
+        return self._gate.admit(request.method, request.headers, Scope())
+
+    def _refresh_token(self, request: Request) -> tuple[str, str]:
+        """The refresh token and the way it came: one in the body wins over the cookie."""
+        if request.body:
+            return request.read(RefreshRequest).refresh_token, "body"
+        found = self._transports.refresh_token(request.headers)
+        if found is None:
+            raise InvalidRequest(f"Send refresh_token in a JSON body, or the cookie {COOKIE}.")
+        return found
+
+
+def _granted(held: Scope, asked: str | None) -> Scope:
+    """What is asked for, if the account has it; all that it has if nothing is asked for. InvalidScope."""
+    if asked is None:
+        return held
+    try:
+        scope = Scope.parse(asked)
+    except ValueError:
+        raise InvalidScope("The scope is not a list of scope tokens, parted by one space.") from None
+    if not held.covers(scope):
+        raise InvalidScope("The account does not have all of this scope.")
+    return scope
+
+
+def _device(request: Request) -> str | None:
+    sent = " ".join(request.headers.all(b"user-agent"))
+    return "".join(mark for mark in sent if " " <= mark <= "~")[:_LONGEST_DEVICE] or None

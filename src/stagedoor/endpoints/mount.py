@@ -1,0 +1,91 @@
+"""Mount: what every ASGI framework's mount shares: reading a request within limits, the paths, the store's life.
+
+Never knows a framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from stagedoor.endpoints.endpoints import Endpoints, Operation
+from stagedoor.endpoints.request import LARGEST_BODY, Request, declared_length
+from stagedoor.errors import AuthError, InvalidRequest, MethodNotAllowed, TooLarge
+from stagedoor.guards.headers import Headers
+from stagedoor.guards.response import Response, refusal
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
+
+
+def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None, jwks: str) -> Iterator[tuple[Operation, str]]:
+    """Each operation and its whole path. ValueError for a prefix or a path without its slash, and for an unknown name."""
+    chosen = dict(paths or {})
+    unknown = chosen.keys() - {operation.name for operation in endpoints.operations}
+    if unknown:
+        raise ValueError(f"no such operation: {', '.join(sorted(unknown))}")
+    for part in (prefix or "/", jwks, *chosen.values()):
+        if not part.startswith("/"):
+            raise ValueError(f"{part!r} must start with a slash")
+    for operation in endpoints.operations:
+        path = chosen.get(operation.name, operation.path)
+        if "{id}" in operation.path and "{id}" not in path:
+            raise ValueError(f"the path of {operation.name} needs its {{id}}")
+        yield operation, prefix.rstrip("/") + path
+    yield endpoints.jwks, jwks
+
+
+async def answer(endpoints: Endpoints, operation: Operation, scope: Scope, receive: Receive) -> Response:
+    """The answer to an ASGI request; MethodNotAllowed, in our shape, for any other method on the operation's path."""
+    if scope["method"] not in (operation.method, "HEAD" if operation.method == "GET" else operation.method):
+        return refusal(MethodNotAllowed(operation.method))
+    try:
+        headers = Headers(scope["headers"])
+        body = await _body(headers, receive)
+    except AuthError as error:
+        return refusal(error)
+    client = scope.get("client")
+    request = Request(
+        method=scope["method"],
+        headers=headers,
+        body=body,
+        peer=client[0] if client else None,
+        path=scope.get("path_params", {}),
+    )
+    return await endpoints.answer(operation, request)
+
+
+def lifespan(inner: Lifespan, store: Any) -> Lifespan:
+    """The application's own lifespan with the store's around it: migrated at the start, closed at the end."""
+
+    @asynccontextmanager
+    async def around(app: Any) -> AsyncIterator[Any]:
+        await store.migrate()
+        try:
+            async with inner(app) as state:
+                yield state
+        finally:
+            if hasattr(store, "close"):
+                await store.close()
+
+    return around
+
+
+async def _body(headers: Headers, receive: Receive) -> bytes:
+    declared_length(headers)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("The body did not arrive.")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > LARGEST_BODY:  # a length may be missing, or a lie
+            raise TooLarge(f"The body may have {LARGEST_BODY} bytes.")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)

@@ -1,0 +1,103 @@
+"""Request: what an operation reads of an HTTP request, as plain values; bodies in strict JSON.
+
+Never knows a framework.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeVar
+
+import msgspec
+
+from stagedoor.encoding import decode_object
+from stagedoor.errors import InvalidRequest, MalformedToken, TooLarge, WrongMediaType
+from stagedoor.guards.headers import Headers
+
+LARGEST_BODY = 8 * 1024
+"""Bytes; a larger body is refused before it is read."""
+LARGEST_HEADERS = 32 * 1024
+"""Bytes of all headers together."""
+Network = IPv4Network | IPv6Network
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to an endpoint."""
+
+    method: str
+    headers: Headers
+    body: bytes = b""
+    peer: str | None = None
+    """Address of whoever opened the connection: the client, or a proxy."""
+    path: Mapping[str, str] = field(default_factory=dict)
+    """Parameters in the path."""
+
+    def read(self, shape: type[T]) -> T:
+        """The body as this shape. WrongMediaType, InvalidRequest; what was sent is never repeated in a message."""
+        content_type = (self.headers.one(b"content-type") or "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
+            raise WrongMediaType("The body must be application/json.")
+        try:
+            return msgspec.convert(decode_object(self.body), shape)
+        except MalformedToken as error:
+            raise InvalidRequest(f"The body cannot be read: {error}.") from None
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(_complaint(str(error))) from None
+
+
+def declared_length(headers: Headers) -> int | None:
+    """Content-Length, where it is one number. TooLarge where it is over the limit, or the headers are."""
+    value = headers.one(b"content-length")
+    if headers.size() > LARGEST_HEADERS:
+        raise TooLarge(f"The headers may have {LARGEST_HEADERS} bytes.")
+    if value is None or not value.isdecimal():
+        return None
+    if int(value[:12]) > LARGEST_BODY:
+        raise TooLarge(f"The body may have {LARGEST_BODY} bytes.")
+    return int(value[:12])
+
+
+def networks(addresses: Iterable[str]) -> tuple[Network, ...]:
+    """Proxies, as addresses or networks. ValueError for anything else."""
+    if isinstance(addresses, str):
+        raise TypeError("proxies is a list of addresses or networks")
+    return tuple(ip_network(address) for address in addresses)
+
+
+def client_address(request: Request, proxies: tuple[Network, ...]) -> str:
+    """The client's address as limits count it: X-Forwarded-For is believed from these proxies only; IPv6 counts by /64.
+
+    An address that cannot be read counts as one and the same.
+    """
+    address = _plain(request.peer or "")
+    forwarded = [hop.strip() for line in request.headers.all(b"x-forwarded-for") for hop in line.split(",")]
+    while forwarded and address is not None and any(address in network for network in proxies):
+        address = _plain(forwarded.pop())
+    if address is None:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def _plain(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _complaint(error: str) -> str:
+    """msgspec's message without what was sent."""
+    missing = re.match(r"Object missing required field `(\w+)`", error)
+    if missing:
+        return f"The body lacks {missing[1]!r}."
+    where = re.search(r"\$\.(\w+)", error)
+    return f"The member {where[1]!r} of the body is not what belongs there." if where else "The body is not what belongs here."

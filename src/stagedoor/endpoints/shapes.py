@@ -1,0 +1,60 @@
+"""Shapes: what goes over the wire, as types; the OpenAPI of every mount is made from them.
+
+Never knows a rule.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Transport = Literal["body", "cookie", "cookie_only"]
+
+
+class LoginRequest(Struct, frozen=True):
+    """What a login sends."""
+
+    username: Annotated[str, Meta(min_length=1, max_length=255)]
+    password: Annotated[str, Meta(min_length=1, max_length=1024)]
+    scope: Annotated[str, Meta(max_length=4096)] | None = None
+    transport: Transport = "body"
+
+
+class RefreshRequest(Struct, frozen=True):
+    """What a refresh or a logout sends, where the refresh token is not in the cookie."""
+
+    refresh_token: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class TokenResponse(Struct, frozen=True, omit_defaults=True):
+    """What a login and a refresh answer (RFC 6749 section 5.1), less what went into cookies."""
+
+    token_type: str
+    expires_in: int
+    scope: str
+    access_token: str | None = None
+    refresh_token: str | None = None
+
+
+class ErrorResponse(Struct, frozen=True):
+    """Every refusal (RFC 6749 section 5.2)."""
+
+    error: str
+    error_description: str
+
+
+class SessionView(Struct, frozen=True):
+    """A session as its owner sees it. Times in Unix seconds."""
+
+    id: str
+    created: int
+    last_used: int
+    client: str | None
+    current: bool
+
+
+class SessionsResponse(Struct, frozen=True):
+    """The live sessions of the account, the latest first."""
+
+    sessions: list[SessionView]

@@ -1,0 +1,40 @@
+"""Mount for Starlette: the operations as routes, and the store's life with the application's.
+
+Never knows a rule of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.applications import Starlette
+from starlette.requests import Request as StarletteRequest
+from starlette.routing import Route
+
+from stagedoor.endpoints.endpoints import Endpoints, Operation
+from stagedoor.endpoints.mount import ALL_METHODS, answer, lifespan, paths_of
+
+
+def mount(
+    app: Starlette,
+    endpoints: Endpoints,
+    *,
+    prefix: str = "/auth",
+    paths: Mapping[str, str] | None = None,
+    jwks: str = "/.well-known/jwks.json",
+) -> None:
+    """Add the operations to `app`, below `prefix`; `paths` gives an operation, by name, another path below it.
+
+    The store is migrated when the application starts and closed when it stops. ValueError for a name that is no operation.
+    """
+    for operation, path in paths_of(endpoints, prefix, paths, jwks):
+        app.router.routes.append(_route(endpoints, operation, path))
+    app.router.lifespan_context = lifespan(app.router.lifespan_context, endpoints.issuer.store)
+
+
+def _route(endpoints: Endpoints, operation: Operation, path: str) -> Route:
+    async def endpoint(request: StarletteRequest) -> object:
+        return await answer(endpoints, operation, request.scope, request.receive)
+
+    # Every method comes to us, so that a wrong one is refused in our shape.
+    return Route(path, endpoint, methods=list(ALL_METHODS), name=f"stagedoor_{operation.name}")

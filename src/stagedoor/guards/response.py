@@ -1,0 +1,69 @@
+"""Response: a plain answer, and the one function that turns a refusal into one.
+
+Never knows a framework: those only carry it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from stagedoor.errors import AuthError, InsufficientScope, MethodNotAllowed, MissingToken, StepUpRequired
+
+_REALM = "stagedoor"
+_NO_STORE = ("cache-control", "no-store")
+_JSON = ("content-type", "application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Status, headers and body of an answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    async def __call__(self, scope: Any, receive: Any, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        """Send it: an answer is an ASGI application by itself."""
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
+        headers.append((b"content-length", str(len(self.body)).encode("ascii")))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def json_response(content: object, *headers: tuple[str, str], status: int = 200) -> Response:
+    """An answer in JSON that no cache keeps (RFC 6749 section 5.1)."""
+    return Response(status, (_JSON, _NO_STORE, *headers), msgspec.json.encode(content))
+
+
+def refusal(error: AuthError) -> Response:
+    """What a client is told: `{"error", "error_description"}`, the challenge of RFC 6750 for 401 and 403, Retry-After."""
+    headers = []
+    if error.status in (401, 403):
+        headers.append(("www-authenticate", challenge(error)))
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        headers.append(("retry-after", str(retry_after)))
+    if isinstance(error, MethodNotAllowed):
+        headers.append(("allow", error.allowed))
+    return json_response({"error": error.error, "error_description": error.told}, *headers, status=error.status)
+
+
+def challenge(error: AuthError) -> str:
+    """The WWW-Authenticate value (RFC 6750 section 3); without an error code where no token was sent (section 3.1)."""
+    parts = [f'realm="{_REALM}"']
+    if not isinstance(error, MissingToken):
+        parts += [f'error="{error.error}"', f'error_description="{_quotable(error.told)}"']
+    if isinstance(error, InsufficientScope):
+        parts.append(f'scope="{error.required}"')
+    if isinstance(error, StepUpRequired):
+        parts.append(f'max_age="{error.max_age}"')
+    return "Bearer " + ", ".join(parts)
+
+
+def _quotable(text: str) -> str:
+    """RFC 6750 section 3: what may stand in error_description."""
+    return "".join(mark if " " <= mark <= "~" and mark not in '"\\' else "'" for mark in text)
