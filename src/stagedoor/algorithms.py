@@ -41,7 +41,7 @@ def algorithm(name: object) -> Algorithm:
     """The row of this `alg`; KeyRejected `key_algorithm_unknown` for any other value, `none` among them."""
     row = ALGORITHMS.get(name) if isinstance(name, str) else None
     if row is None:
-        raise KeyRejected("key_algorithm_unknown", f"{name!r} is no algorithm of ours; there are {', '.join(ALGORITHMS)}")
+        raise KeyRejected("key_algorithm_unknown", f"{name!r:.20} is no algorithm of ours; there are {', '.join(ALGORITHMS)}")
     return row
 
 

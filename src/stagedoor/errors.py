@@ -33,6 +33,7 @@ Never knows a framework, a response object, a token's text or a secret.
     │   └── TooManyAttempts         429 too_many_attempts, .retry_after
     ├── StoreError                  503: a store could not be asked; the token is not to blame
     ├── KeySetUnavailable           503
+    ├── Overloaded                  503: too much of the same waits already
     └── RevocationsStale            503
 
 Beside the tree, for whoever builds with keys: KeyRejected, a ValueError with a code.
@@ -349,6 +350,12 @@ class RevocationsStale(_Unavailable):
     """What is known of revocations is older than its bound."""
 
     code = "revocations_stale"
+
+
+class Overloaded(_Unavailable):
+    """More waits to be done than there is room for: passwords to be checked, above all."""
+
+    code = "overloaded"
 
 
 class KeyRejected(ValueError):

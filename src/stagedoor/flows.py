@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
+from stagedoor import jws
 from stagedoor.access_token import C, Reader, check_application_claims, mint
 from stagedoor.claims import Claims
 from stagedoor.encoding import decode, encode
@@ -129,7 +130,7 @@ class Flows(Generic[S]):
         if not isinstance(subject, str) or not subject:
             raise ValueError("a subject is a text with something in it")
         check_application_claims(claims)
-        granted = Scope.parse(scope) if isinstance(scope, str) else scope
+        granted = Scope.parse(scope) if isinstance(scope, str) else Scope(scope)
         now = self._clock()
         session_id, seed, secret = secrets.token_bytes(16), secrets.token_bytes(32), secrets.token_bytes(32)
         pepper_id = self.peppers.current_id(now)
@@ -150,6 +151,7 @@ class Flows(Generic[S]):
             absolute_ends_at=absolute_ends_at,
         )
         pair = self._pair(session, text, now)
+        _check_readable(pair.access_token)
         ended = yield lambda store: store.open(session, limit=self.session_limit, now=now)
         for ended_id in ended:
             self._ended(ended_id, now, "session_limit", subject)
@@ -183,7 +185,9 @@ class Flows(Generic[S]):
             session: Session | None = answer.session
             if session is None:
                 raise self._refused(RefreshTokenUnknown, token, now)
-            if answer.outcome in (Outcome.REVOKED, Outcome.EXPIRED, Outcome.UNKNOWN):
+            if answer.outcome is Outcome.REVOKED:
+                self._remember(session.id, now)  # perhaps another process ended it: its access tokens are refused here from now on
+            if answer.outcome in _REFUSALS:
                 raise self._refused(_REFUSALS[answer.outcome], token, now, session, answer.outcome is Outcome.UNKNOWN)
             proof_holds = self.peppers.proves(token, session.seed, now)
             if answer.outcome in (Outcome.BEHIND, Outcome.AHEAD):
@@ -216,6 +220,8 @@ class Flows(Generic[S]):
             raise self._refused(RefreshTokenUnknown, token, now, session, alarm=session is not None)
         if (yield lambda store: store.revoke(token.session_id, "logout", now)):
             self._ended(token.session_id, now, "logout", session.subject)
+        else:
+            self._remember(session.id, now)
 
     def _revoke_session(self, session_id: str, reason: str, subject: str | None) -> Flow[None]:
         now = self._clock()
@@ -237,7 +243,8 @@ class Flows(Generic[S]):
 
     def _pair(self, session: Session, refresh_token: str, now: float) -> TokenPair:
         issued_at = int(now)
-        expires_at = min(issued_at + self.access, int(session.absolute_ends_at))
+        # Never past the session's own end: what outlived it could not be revoked with it.
+        expires_at = min(issued_at + self.access, int(session.idle_ends_at))
         scope = Scope.parse(session.scope)
         access_token = mint(
             self.keys.signing(now),
@@ -312,6 +319,13 @@ _REFUSALS = {
     Outcome.EXPIRED: RefreshTokenExpired,
     Outcome.UNKNOWN: RefreshTokenUnknown,
 }
+
+
+def _check_readable(access_token: str) -> None:
+    try:
+        jws.read_unverified(access_token)
+    except MalformedToken as error:
+        raise ValueError(f"no verifier would read an access token with these claims: {error}") from None
 
 
 def _check_attempt(attempt: str | None) -> None:

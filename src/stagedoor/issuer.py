@@ -116,3 +116,5 @@ class SyncIssuer(Flows[SyncStore]):
             except StopIteration as stop:
                 return cast(R, stop.value)
             answer = ask(self.store)
+            if inspect.isawaitable(answer):  # truthy whatever it will say: taken for an answer, it would confirm everything
+                raise TypeError("SyncIssuer takes a sync store and a sync confirm; Issuer awaits")

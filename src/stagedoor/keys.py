@@ -5,6 +5,7 @@ Never knows a file, a set, a life cycle or a token.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -27,7 +28,8 @@ _CURVES: dict[str, ec.EllipticCurve] = {
 }
 _GENERATED_RSA_BITS = 3072
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_LOOKS_LIKE_A_KEY = (b"-----begin", b"ssh-", b"ecdsa-sha2", b"{")
+_MARKS_OF_A_KEY = (b"-----begin", b"ssh-rsa", b"ssh-ed25519", b"ecdsa-sha2", b'"kty"')
+"""What random bytes never hold, wherever it stands: before it there may be blanks, a byte order mark or a preamble."""
 
 
 class Key:
@@ -43,6 +45,8 @@ class Key:
         self.algorithm = row
         self._public = public
         self._private = private
+        if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= 255):
+            raise KeyRejected("key_malformed", "kid is no text of 1 to 255 characters")
         self.kid = kid or self.thumbprint()
 
     @classmethod
@@ -106,7 +110,7 @@ class Key:
     def from_jwk(cls, jwk: Mapping[str, Any], name: str | None = None) -> Key:
         """A key from a JWK (RFC 7517). `name` is its algorithm where the JWK has no `alg`; where both stand they must agree."""
         row = algorithm(name or jwk.get("alg"))
-        if "alg" in jwk and jwk["alg"] not in row.names:
+        if "alg" in jwk and jwk["alg"] not in tuple(row.names):  # a tuple: what is not hashable may stand there
             raise KeyRejected("key_algorithm_misfit", f"the JWK says alg {jwk['alg']!r}, not {row.name}")
         if jwk.get("kty") != row.key_type or jwk.get("crv") != row.curve:
             raise KeyRejected("key_algorithm_misfit", f"{row.name} wants kty {row.key_type}, crv {row.curve}")
@@ -115,16 +119,13 @@ class Key:
         operations = jwk.get("key_ops")
         if operations is not None and (not isinstance(operations, list) or not set(map(str, operations)) <= {"sign", "verify"}):
             raise KeyRejected("key_mixed_use", "key_ops names more than sign and verify")
-        kid = jwk.get("kid")
-        if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= 255):
-            raise KeyRejected("key_malformed", "kid is no text of 1 to 255 characters")
         try:
             public, private = _READERS[row.key_type](jwk, row)
         except KeyRejected:
             raise
         except (ValueError, TypeError, KeyError, MalformedToken, UnsupportedAlgorithm):
             raise KeyRejected("key_malformed", f"the JWK's numbers make no {row.key_type} key") from None
-        return cls(row, public, private, kid)
+        return cls(row, public, private, jwk.get("kid"))
 
     @property
     def can_sign(self) -> bool:
@@ -185,7 +186,7 @@ def _check(row: Algorithm, public: Any) -> None:
     if not isinstance(public, kind[row.key_type]):
         raise KeyRejected("key_algorithm_misfit", f"{row.name} wants a key of type {row.key_type}")
     if isinstance(public, bytes):
-        if public.lstrip()[:16].lower().startswith(_LOOKS_LIKE_A_KEY):
+        if any(mark in public.lower() for mark in _MARKS_OF_A_KEY) or _is_der(public):
             raise KeyRejected("key_text_as_secret", "this is the text of a key, not a secret")
         if len(public) * 8 < row.smallest:
             raise KeyRejected("key_too_small", f"{row.name} wants a secret of at least {row.smallest // 8} bytes")
@@ -199,6 +200,19 @@ def _check(row: Algorithm, public: Any) -> None:
             raise KeyRejected("key_weak_exponent", f"the public exponent {exponent} is too small or even")
     elif isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name != _CURVES[row.curve or ""].name:
         raise KeyRejected("key_algorithm_misfit", f"{row.name} wants the curve {row.curve}, not {public.curve.name}")
+
+
+def _is_der(secret: bytes) -> bool:
+    """Whether this is a key in DER: what a verifier that takes a public key for a secret would be given."""
+    data = secret.lstrip()
+    if not data.startswith(b"\x30"):
+        return False
+    for text in (data, data[:-1], data[:-2]):  # as it is, and with a line's end behind it
+        with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
+            return bool(serialization.load_der_public_key(text))
+        with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
+            return bool(serialization.load_der_private_key(text, None))
+    return False
 
 
 def _members(row: Algorithm, public: Any) -> dict[str, Any]:

@@ -79,7 +79,8 @@ class KeySet(Ring[Key]):
             raise KeyRejected("key_private_in_jwks", "a JWKS holds private parts: whoever published it must change its keys")
         keys = []
         for jwk in found:
-            default = _DEFAULT_ALGORITHMS.get((jwk.get("kty"), jwk.get("crv")))
+            kind = [jwk.get("kty"), jwk.get("crv")]  # compared, not looked up: what is not hashable may stand there
+            default = next((name for known, name in _DEFAULT_ALGORITHMS.items() if list(known) == kind), None)
             if default is not None and jwk.get("use", "sig") == "sig":
                 keys.append(Key.from_jwk(jwk, None if "alg" in jwk else default))
         return cls(*keys, clock=clock)
@@ -106,6 +107,7 @@ class KeySet(Ring[Key]):
 
     def jwks(self, now: float) -> dict[str, Any]:
         """The JWKS to publish: announced, signing and retiring keys, public parts only; empty for shared secrets."""
+        self._look()
         entries = [entry for entry in self.entries() if self.state(entry, now) != "gone" and not entry.value.is_secret]
         return {"keys": [entry.value.jwk() for entry in entries]}
 
@@ -116,7 +118,7 @@ class KeySet(Ring[Key]):
         """
         now = self._clock()
         key = Key.generate(self.signing(now).algorithm.name)
-        self._rotate(key.kid, key, announce=seconds(announce), keep=seconds(keep))
+        self._rotate(lambda _: (key.kid, key), announce=seconds(announce), keep=seconds(keep))
         return key
 
     def sign(self, claims: Mapping[str, Any], *, typ: str, expires: str | int) -> str:

@@ -25,6 +25,7 @@ PREFIX = "sdr_"
 _VERSION = 1
 _BODY = struct.Struct(">BH16sI32s16s")  # version, pepper id, session id, generation, secret, proof
 _TAG = 16
+_LAST_GENERATION = 2**32 - 1  # it could have no successor
 _TEXT = len(PREFIX) + (_BODY.size + _TAG) * 4 // 3  # the size is a multiple of three: no slack bits
 
 
@@ -72,13 +73,18 @@ class Peppers(Ring[bytes]):
 
     @staticmethod
     def _read(written: str) -> bytes:
-        return decode(written)
+        pepper = decode(written)
+        if len(pepper) < 32:
+            raise ValueError("a pepper is at least 32 random bytes")
+        return pepper
 
     def rotate(self, *, keep: str | int, announce: str | int) -> int:
         """Announce a fresh pepper, current after `announce` seconds; older ones end `keep` seconds (one absolute lifetime) later."""
-        made = max((int(entry.id) for entry in self.entries()), default=0) + 1
-        self._rotate(made, secrets.token_bytes(32), announce=seconds(announce), keep=seconds(keep))
-        return made
+
+        def make(entries: list[Entry[bytes]]) -> tuple[str | int, bytes]:
+            return max((int(entry.id) for entry in entries), default=0) + 1, secrets.token_bytes(32)
+
+        return int(self._rotate(make, announce=seconds(announce), keep=seconds(keep)).id)
 
     def current_id(self, now: float) -> int:
         """The id of the pepper that new tokens are made under."""
@@ -94,7 +100,7 @@ class Peppers(Ring[bytes]):
             raise RefreshTokenUnknown("not the form of a refresh token") from None
         body, tag = data[:-_TAG], data[-_TAG:]
         version, pepper_id, session_id, generation, secret, proof = _BODY.unpack(body)
-        pepper = self.find(pepper_id, now) if version == _VERSION else None
+        pepper = self.find(pepper_id, now) if version == _VERSION and generation < _LAST_GENERATION else None
         if pepper is None:
             raise RefreshTokenUnknown("made under a pepper that is not known here")
         if not hmac.compare_digest(_tag(pepper, body), tag):

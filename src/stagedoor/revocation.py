@@ -27,7 +27,7 @@ class Revocations:
     def add(self, session_id: str, *, until: float, now: float) -> None:
         """Refuse the access tokens of this session until `until`, when the last of them has expired (Unix seconds)."""
         with self._lock:
-            self._until[session_id] = until
+            self._until[session_id] = max(until, self._until.get(session_id, until))  # a clock that jumped back shortens nothing
             if len(self._until) >= self._sweep_at:
                 self._until = {known: end for known, end in self._until.items() if end > now}
                 self._sweep_at = max(1024, 2 * len(self._until))

@@ -10,9 +10,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
+
+from stagedoor.errors import MalformedToken
 
 try:
     import fcntl
@@ -27,7 +29,7 @@ class Entry(Generic[T]):
     """One thing and its term, in Unix seconds."""
 
     id: str | int
-    value: T
+    value: T = field(repr=False)
     starts: float
     """From when it is the current one."""
     ends: float | None = None
@@ -99,7 +101,7 @@ class Ring(Generic[T]):
         return entry.value
 
     def reload(self) -> bool:
-        """Read the file again if it changed; whether it had."""
+        """Read the file again if it changed; whether it had. OSError or ValueError where it cannot be read: then nothing changes."""
         if self._path is None:
             return False
         status = self._path.stat()
@@ -110,21 +112,27 @@ class Ring(Generic[T]):
         self._stamp = stamp
         return True
 
-    def _rotate(self, made: str | int, value: T, *, announce: float, keep: float) -> None:
-        """Announce a new entry that is current after `announce` seconds; what is older ends `keep` seconds after that."""
-        self._change(lambda entries, now: [
-            Entry(made, value, starts=now + announce),
-            *(replace(e, ends=now + announce + keep) if e.ends is None else e for e in entries),
-        ])  # fmt: skip
+    def _rotate(self, make: Callable[[list[Entry[T]]], tuple[str | int, T]], *, announce: float, keep: float) -> Entry[T]:
+        """Announce a new entry that is current after `announce` seconds; what is older ends `keep` seconds after that.
 
-    def _change(self, change: Callable[[list[Entry[T]], float], list[Entry[T]]]) -> None:
+        `make` is told the entries of this moment: another process may have rotated since we last looked.
+        """
         now = self._clock()
+
+        def after(entries: list[Entry[T]]) -> list[Entry[T]]:
+            id_, value = make(entries)
+            ending = (replace(e, ends=now + announce + keep) if e.ends is None else e for e in entries)
+            return [Entry(id_, value, starts=now + announce), *(e for e in ending if e.ends is None or now < e.ends)]
+
         if self._path is None:
-            self._set(_alive(change(list(self._entries), now), now))
-            return
-        with _locked(self._path):
-            self._write(self._path, _alive(change(list(self._from_file(self._path)), now), now))
-        self.reload()
+            changed = after(list(self._entries))
+            self._set(changed)
+        else:
+            with _locked(self._path):
+                changed = after(self._from_file(self._path))
+                self._write(self._path, changed)
+            self.reload()
+        return changed[0]
 
     def _current(self, now: float) -> Entry[T] | None:
         for entry in self._entries:
@@ -136,34 +144,46 @@ class Ring(Generic[T]):
         if self._path is None or time.monotonic() - self._looked < 1.0:
             return False
         self._looked = time.monotonic()
-        return self.reload()
+        try:
+            return self.reload()
+        except (OSError, ValueError):
+            return False  # a file that cannot be read just now: go on with what is known
 
     def _set(self, entries: Iterable[Entry[T]]) -> None:
         ordered = tuple(sorted(entries, key=lambda entry: -entry.starts))
-        self._by_id: dict[object, Entry[T]] = {entry.id: entry for entry in ordered}
-        if len(self._by_id) != len(ordered):
+        by_id: dict[object, Entry[T]] = {entry.id: entry for entry in ordered}
+        if len(by_id) != len(ordered):
             raise ValueError("two entries have one id")
-        self._entries = ordered
+        self._entries, self._by_id = ordered, by_id
 
     @classmethod
-    def _from_file(cls, path: Path) -> Iterator[Entry[T]]:
-        for members in json.loads(path.read_text("utf-8"))["entries"]:
-            yield Entry(members["id"], cls._read(members["value"]), members["starts"], members["ends"])
+    def _from_file(cls, path: Path) -> list[Entry[T]]:
+        try:
+            return [
+                Entry(members["id"], cls._read(members["value"]), float(members["starts"]), members["ends"])
+                for members in json.loads(path.read_text("utf-8"))["entries"]
+            ]
+        except (KeyError, TypeError, AttributeError, MalformedToken, json.JSONDecodeError, UnicodeDecodeError):
+            # Without the cause: it would carry the file's text along.
+            raise ValueError(f"{path} holds nothing that a {cls.__name__} can read") from None
 
     @classmethod
     def _write(cls, path: Path, entries: list[Entry[T]]) -> None:
         written = [{"id": e.id, "starts": e.starts, "ends": e.ends, "value": cls._written(e.value)} for e in entries]
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        part.unlink(missing_ok=True)  # what somebody else left there would keep its owner and its mode
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump({"entries": written}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)  # a reader sees the old file or the new one, never half of one
-
-
-def _alive(entries: list[Entry[T]], now: float) -> list[Entry[T]]:
-    return [entry for entry in entries if entry.ends is None or now < entry.ends]
+        if fcntl is not None:
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # or a power cut forgets the new name, and with the peppers every session
+            finally:
+                os.close(folder)
 
 
 @contextlib.contextmanager

@@ -33,15 +33,15 @@ class Session:
     device: str | None = None
     """What the person knows the session by: a user agent, a device's name."""
     generation: int = 0
-    digest: bytes = b""
+    digest: bytes = field(default=b"", repr=False)
     """SHA-256 of the secret of the current generation."""
     pepper_id: int = 0
     """Pepper that the current generation's token is made under."""
-    seed: bytes = b""
+    seed: bytes = field(default=b"", repr=False)
     """32 random bytes for the proof; for the issuer only."""
     created_at: float = 0.0
     rotated_at: float | None = None
-    attempt: bytes | None = None
+    attempt: bytes | None = field(default=None, repr=False)
     """Hash of the attempt id that brought the current generation."""
     idle_ends_at: float = 0.0
     absolute_ends_at: float = 0.0

@@ -20,6 +20,8 @@ class MemoryCounters:
         for key in keys:
             if amount < 0:
                 counts.append(await self._storage.decr(key.hex(), -amount))
+                if not counts[-1]:  # refused logins leave nothing behind, whatever names they try
+                    await self._storage.clear(key.hex())
             else:
                 counts.append(await self._storage.incr(key.hex(), lifetime, amount))
         return counts

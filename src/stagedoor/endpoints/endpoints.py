@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from stagedoor.access_token import AccessToken
 from stagedoor.encoding import encode
@@ -142,8 +143,14 @@ class Endpoints:
     async def _login(self, request: Request) -> Response:
         body = request.read(LoginRequest)
         self._transports.check_login(body.transport, request.headers)
-        attempt = await self._throttle.attempt(body.username.casefold(), client_address(request, self._proxies))
-        account = await ask(self._authenticate, body.username, body.password)
+        attempt = await self._throttle.attempt(body.username, client_address(request, self._proxies))
+        try:
+            account = await ask(self._authenticate, body.username, body.password)
+        except AuthError as error:
+            if error.status == 503:  # no password was looked at: who tries again must not be kept waiting for it
+                with suppress(AuthError):
+                    await self._throttle.withdraw(attempt)
+            raise
         if account is None:
             raise BadCredentials
         await self._throttle.forgive(attempt)
@@ -214,7 +221,9 @@ class Endpoints:
     def _refresh_token(self, request: Request) -> tuple[str, str]:
         """The refresh token and the way it came: one in the body wins over the cookie."""
         if request.body:
-            return request.read(RefreshRequest).refresh_token, "body"
+            sent = request.read(RefreshRequest).refresh_token
+            if sent is not UNSET:
+                return sent, "body"
         found = self._transports.refresh_token(request.headers)
         if found is None:
             raise InvalidRequest(f"Send refresh_token in a JSON body, or the cookie {COOKIE}.")

@@ -43,19 +43,23 @@ async def answer(endpoints: Endpoints, operation: Operation, scope: Scope, recei
     if scope["method"] not in (operation.method, "HEAD" if operation.method == "GET" else operation.method):
         return refusal(MethodNotAllowed(operation.method))
     try:
-        headers = Headers(scope["headers"])
-        body = await _body(headers, receive)
+        request = await read(scope, receive)
     except AuthError as error:
         return refusal(error)
+    return await endpoints.answer(operation, request)
+
+
+async def read(scope: Scope, receive: Receive) -> Request:
+    """The ASGI request as plain values, read within the limits. TooLarge, InvalidRequest."""
+    headers = Headers(scope["headers"])
     client = scope.get("client")
-    request = Request(
+    return Request(
         method=scope["method"],
         headers=headers,
-        body=body,
+        body=await _body(headers, receive),
         peer=client[0] if client else None,
         path=scope.get("path_params", {}),
     )
-    return await endpoints.answer(operation, request)
 
 
 def lifespan(inner: Lifespan, store: Any) -> Lifespan:

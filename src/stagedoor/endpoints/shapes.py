@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 Transport = Literal["body", "cookie", "cookie_only"]
 
@@ -22,9 +22,9 @@ class LoginRequest(Struct, frozen=True):
 
 
 class RefreshRequest(Struct, frozen=True):
-    """What a refresh or a logout sends, where the refresh token is not in the cookie."""
+    """What a refresh or a logout sends; without `refresh_token` it is the cookie's."""
 
-    refresh_token: Annotated[str, Meta(min_length=1, max_length=1024)]
+    refresh_token: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
 
 
 class TokenResponse(Struct, frozen=True, omit_defaults=True):

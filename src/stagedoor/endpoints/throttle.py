@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,6 +61,7 @@ class Throttle:
     async def attempt(self, account: str, address: str) -> Attempt:
         """Count an attempt. TooManyAttempts where a limit is used up: the password is then not looked at."""
         now = self._clock()
+        account = _plain(account)
         window, elapsed = divmod(now, self._window)
         known = _key("known", account, address)
         whose = address if await self._counters.get(known, now=now) else ""
@@ -75,12 +77,22 @@ class Throttle:
             raise TooManyAttempts(max(1, math.ceil(self._window - elapsed)))
         return Attempt(keys, known)
 
+    async def withdraw(self, attempt: Attempt) -> None:
+        """The password was not looked at after all: the attempt does not count."""
+        await self._counters.add(attempt.keys, -1, lifetime=self._window, now=self._clock())
+
     async def forgive(self, attempt: Attempt) -> None:
         """The password was right: the attempt does not count, and the account knows this address from now on."""
+        await self.withdraw(attempt)
         now = self._clock()
-        await self._counters.add(attempt.keys, -1, lifetime=self._window, now=now)
         if not await self._counters.get(attempt.known, now=now):
             await self._counters.add([attempt.known], 1, lifetime=_KNOWN_FOR, now=now)
+
+
+def _plain(account: str) -> str:
+    """All the ways to write one name: an application that takes them for one must not give each a count of its own."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", account).casefold())
+    return "".join(mark for mark in folded if mark.isprintable() and not mark.isspace())
 
 
 def _key(*parts: str) -> bytes:

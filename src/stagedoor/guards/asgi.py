@@ -51,9 +51,11 @@ class GuardMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] in ("http", "websocket") and not self._is_public(scope["path"]):
+        if scope["type"] in ("http", "websocket") and not self._is_public(_route_path(scope)):
             try:
-                token = self._gate.admit(scope.get("method", "GET"), Headers(scope["headers"]), self._required)
+                # A WebSocket begins as a GET and can then change anything: with a cookie it is no safe method.
+                method = scope["method"] if scope["type"] == "http" else "WEBSOCKET"
+                token = self._gate.admit(method, Headers(scope["headers"]), self._required)
                 if self._check is not None:
                     require_true(await ask(self._check, token, scope))
             except AuthError as error:
@@ -66,7 +68,15 @@ class GuardMiddleware:
         if path in self._exact:
             return True
         # "/public/../orders" is below no public path, whatever a server behind us makes of it.
-        return path.startswith(self._below) and not {"", ".", ".."}.intersection(path.split("/")[1:-1])
+        parts = path.split("/")
+        return path.startswith(self._below) and "" not in parts[1:-1] and "." not in parts and ".." not in parts
+
+
+def _route_path(scope: Scope) -> str:
+    """The path as routers see it: without the root path that an application is mounted at."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:

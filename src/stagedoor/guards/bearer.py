@@ -10,17 +10,20 @@ import re
 from stagedoor.errors import MalformedToken
 from stagedoor.guards.headers import Headers
 
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
+"""RFC 9110 section 11.1: any other mark ends the name of the scheme."""
+_TOKEN = re.compile(r" ([A-Za-z0-9._~+/-]+=*)")
 
 
 def bearer(headers: Headers) -> str | None:
     """The token, or None where no bearer token was sent. MalformedToken for a form that RFC 6750 does not have."""
     value = headers.one(b"authorization")
-    if value is None or value[:6].lower() != "bearer":
+    if value is None:
         return None
-    scheme, space, token = value.partition(" ")
-    if len(scheme) != 6:
-        return None  # another scheme, whose name begins alike
-    if not space or not _TOKEN.fullmatch(token):
+    scheme = _SCHEME.match(value)
+    if scheme is None or scheme[0].lower() != "bearer":
+        return None
+    token = _TOKEN.fullmatch(value, len(scheme[0]))
+    if token is None:
         raise MalformedToken("not of the form: Bearer, one space, one token")
-    return token
+    return token[1]

@@ -5,6 +5,7 @@ Never knows a cookie's value. No form tokens: browsers say where a request comes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from stagedoor.guards.headers import Headers
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110 section 9.2.1)."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOPBACK_ORIGIN = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?")
+_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 
 def origins_of(urls: Iterable[str]) -> frozenset[str]:
@@ -25,7 +28,8 @@ def origins_of(urls: Iterable[str]) -> frozenset[str]:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError(f"{url!r} is no origin: write it as 'https://app.example'")
-        found.add(f"{parts.scheme}://{parts.netloc.lower()}")
+        # As browsers write it: without the default port (RFC 6454 section 6.2).
+        found.add(f"{parts.scheme}://{parts.netloc.lower().removesuffix(_DEFAULT_PORTS[parts.scheme])}")
     return frozenset(found)
 
 
@@ -48,7 +52,7 @@ def check_cross_site(headers: Headers, origins: frozenset[str]) -> None:
     if origin is not None:
         if origin.lower() in origins or _is_own(origin, headers):
             return
-        raise CrossSiteRefused(f"Cookies are not accepted from a page of {origin[:200]!r}: it is not on the list of origins.")
+        raise CrossSiteRefused("Cookies are not accepted from a page of this Origin: it is not on the list of origins.")
     if site is not None:
         raise CrossSiteRefused("Cookies are not accepted from a page of another origin: Sec-Fetch-Site says so.")
     content_type = (headers.one(b"content-type") or "").partition(";")[0].strip().lower()
@@ -58,6 +62,7 @@ def check_cross_site(headers: Headers, origins: frozenset[str]) -> None:
 
 def _is_own(origin: str, headers: Headers) -> bool:
     """Whether the page is of the very host that it calls, over https (or on this machine)."""
-    parts = urlsplit(origin)
-    own = headers.one(b"host")
-    return own is not None and parts.netloc.lower() == own.lower() and (parts.scheme == "https" or is_loopback(origin))
+    scheme, _, host = origin.lower().partition("://")
+    if not host or host != (headers.one(b"host") or "").lower():
+        return False
+    return scheme == "https" or _LOOPBACK_ORIGIN.fullmatch(origin.lower()) is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from fastapi import Security
+from fastapi import FastAPI, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
@@ -21,6 +21,7 @@ from stagedoor.guards.response import Response, refusal
 from stagedoor.scope import Scope
 
 Check = Callable[[Any, Request], Any]
+_REFUSED = "stagedoor.refused"
 
 
 class Guard(Gate[C]):
@@ -58,18 +59,33 @@ class _Admission(SecurityBase):
         self._admit = admit
 
     async def __call__(self, request: Request) -> Any:
-        _answer_refusals(request)
-        token = self._admit(request.method, Headers(request.headers.raw), self._required)
-        if self._check is not None and token is not None:
-            require_true(await ask(self._check, token, request))
+        try:
+            token = self._admit(request.method, Headers(request.headers.raw), self._required)
+            if self._check is not None and token is not None:
+                require_true(await ask(self._check, token, request))
+        except AuthError as error:
+            _answer_refusal(request, error)
+            raise
         return token
 
 
-def _answer_refusals(request: Request) -> None:
-    """See to it that AuthError is answered in our shape, unless the application has a handler for it."""
+def answer_refusals(app: FastAPI) -> None:
+    """Answer every AuthError that the application's own routes let out (from Issuer, say) in our shape. Guards need no such call."""
+    app.add_exception_handler(AuthError, _answer)  # type: ignore[arg-type]  # any ASGI callable will do as an answer
+
+
+def _answer_refusal(request: Request, error: AuthError) -> None:
+    """See to it that a guard's refusal is answered in our shape, unless the application has a handler for it."""
     handlers = request.scope.get("starlette.exception_handlers")
     if handlers is not None:
-        handlers[0].setdefault(AuthError, _answer)
+        request.scope[_REFUSED] = error
+        handlers[0].setdefault(AuthError, _answer_own)
+
+
+async def _answer_own(request: Request, error: Exception) -> Response:
+    if request.scope.get(_REFUSED) is not error:
+        raise error  # not a guard's: what becomes of it must not hang on whether a guard has refused something before
+    return refusal(cast(AuthError, error))
 
 
 async def _answer(request: Request, error: Exception) -> Response:

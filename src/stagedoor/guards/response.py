@@ -29,7 +29,8 @@ class Response:
     async def __call__(self, scope: Any, receive: Any, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         """Send it: an answer is an ASGI application by itself."""
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
-        headers.append((b"content-length", str(len(self.body)).encode("ascii")))
+        if self.status not in (204, 304):  # RFC 9110 section 8.6: of a 304 it would be taken for the length of what is cached
+            headers.append((b"content-length", str(len(self.body)).encode("ascii")))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
@@ -58,7 +59,7 @@ def challenge(error: AuthError) -> str:
     if not isinstance(error, MissingToken):
         parts += [f'error="{error.error}"', f'error_description="{_quotable(error.told)}"']
     if isinstance(error, InsufficientScope):
-        parts.append(f'scope="{error.required}"')
+        parts.append(f'scope="{_quotable(error.required)}"')
     if isinstance(error, StepUpRequired):
         parts.append(f'max_age="{error.max_age}"')
     return "Bearer " + ", ".join(parts)

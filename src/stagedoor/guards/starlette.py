@@ -23,7 +23,10 @@ _TOKEN = "stagedoor.token"
 
 
 class Guard(Gate[C]):
-    """Guards endpoints: `@guard()`, `@guard("orders:read")`, `@guard(check=…)`, `@guard.optional()`; `guard.token(request)` inside."""
+    """Guards endpoints: `@guard()`, `@guard("orders:read")`, `@guard(check=…)`, `@guard.optional()`; `guard.token(request)` inside.
+
+    Refusals have our shape and need no handler; an application that registers one for AuthError replaces it.
+    """
 
     def __call__(self, *scopes: str, check: Check | None = None) -> Callable[[Endpoint], Callable[[Request], Awaitable[Any]]]:
         """Let only requests pass whose access token covers these scopes.
@@ -60,8 +63,16 @@ class Guard(Gate[C]):
                 if check is not None and token is not None:
                     require_true(await ask(check, token, request))
             except AuthError as error:
+                if _has_handler(request, error):
+                    raise
                 return refusal(error)
             request.scope[_TOKEN] = token
             return await ask(endpoint, request)
 
         return guarded
+
+
+def _has_handler(request: Request, error: AuthError) -> bool:
+    """Whether the application has registered a handler for this refusal."""
+    handlers = request.scope.get("starlette.exception_handlers", ({}, {}))[0]
+    return any(issubclass(kind, AuthError) and kind in handlers for kind in type(error).__mro__)
