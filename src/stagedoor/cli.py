@@ -27,7 +27,17 @@ from stagedoor.service.composition import Composition, DataError, compose
 from stagedoor.service.server import ServerError, listen
 from stagedoor.service.server import serve as run_server
 from stagedoor.service.settings import Settings, SettingsError
-from stagedoor.service.terminal import Moment, Problem, asked_password, hint, line_from_stdin, print_json, print_rows, say, token_text
+from stagedoor.service.terminal import (
+    Moment,
+    Problem,
+    asked_password,
+    line_from_stdin,
+    print_json,
+    print_rows,
+    say,
+    say_refusal,
+    token_text,
+)
 
 # Typer carries its own click or depends on one, as its version has it: the root of their usage errors is where both agree.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -173,7 +183,7 @@ def users_disable(name: Name, data: Data = None) -> None:
         return await house.issuer.revoke_subject(subject, reason="account_disabled")
 
     ended = _with(settings, disable)
-    print(f"disabled {name}: {_counted(ended)} ended")
+    print(f"disabled {name}: {ended} session{'' if ended == 1 else 's'} ended")
     _until_expiry(settings)
 
 
@@ -221,7 +231,7 @@ def sessions_list(
     "revoke", context_settings={"ignore_unknown_options": True}, epilog="Example: stagedoor sessions revoke --user ada"
 )  # an id may begin with a dash
 def sessions_revoke(
-    id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="Session to end, as `stagedoor sessions list` shows it.")] = None,
+    id_: Annotated[str | None, typer.Argument(metavar="ID", help="Session to end, as `stagedoor sessions list` shows it.")] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="End all sessions of this account instead.")] = None,
     data: Data = None,
 ) -> None:
@@ -243,7 +253,8 @@ def sessions_revoke(
             raise Problem(f"there is no live session {id_}", "`stagedoor sessions list` shows all live ones") from None
         return 1
 
-    print(f"{_counted(_with(settings, revoke))} ended")
+    ended = _with(settings, revoke)
+    print(f"{ended} session{'' if ended == 1 else 's'} ended")
     _until_expiry(settings)
 
 
@@ -350,10 +361,6 @@ def _with(settings: Settings, work: Callable[[Composition], Any], *, create: boo
     return asyncio.run(run())
 
 
-def _counted(ended: int) -> str:
-    return "1 session" if ended == 1 else f"{ended} sessions"
-
-
 def _until_expiry(settings: Settings) -> None:
     life = f"{settings.access}s" if isinstance(settings.access, int) else settings.access
     say("hint", f"access tokens that are out already live until they expire, at most {life}, where nobody hears of this")
@@ -369,8 +376,7 @@ def run(arguments: Sequence[str]) -> int:
         say("hint", error.hint)
         return 1
     except AuthError as error:
-        say("error", str(error).partition(": run store.migrate()")[0])
-        say("hint", hint(error))
+        say_refusal(error)
         return 1
     except UsageError as error:
         say("error", error.format_message())

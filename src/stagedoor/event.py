@@ -17,7 +17,7 @@ class Event:
     """One thing that happened, at a moment in Unix seconds."""
 
     name: str
-    """"session_opened", "refresh_rotated", "refresh_replayed", "refresh_reused", … : stable."""
+    """"session_opened", "session_revoked", "refresh_rotated", "refresh_replayed", "refresh_token_reused", … : stable."""
     at: float
     subject: str | None = None
     session_id: str | None = None

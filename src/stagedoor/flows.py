@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
+import msgspec
+
 from stagedoor import jws
 from stagedoor.access_token import C, Reader, check_application_claims, mint
 from stagedoor.claims import Claims
@@ -130,6 +132,7 @@ class Flows(Generic[S]):
         if not isinstance(subject, str) or not subject:
             raise ValueError("a subject is a text with something in it")
         check_application_claims(claims)
+        plain: dict[str, Any] = msgspec.to_builtins(dict(claims))  # TypeError for what no JSON can say, before anything is written
         granted = Scope.parse(scope) if isinstance(scope, str) else Scope(scope)
         now = self._clock()
         session_id, seed, secret = secrets.token_bytes(16), secrets.token_bytes(32), secrets.token_bytes(32)
@@ -141,7 +144,7 @@ class Flows(Generic[S]):
             subject=subject,
             client_id=self.client_id,
             scope=str(granted),
-            claims=MappingProxyType(dict(claims)),
+            claims=MappingProxyType(plain),
             device=device,
             digest=RefreshToken(pepper_id, session_id, 0, secret, b"").digest,
             pepper_id=pepper_id,

@@ -40,6 +40,6 @@ class Verifier(Reader[C]):
             raise ValueError("a verifier needs its issuer and at least one audience")
         if not isinstance(revocations, Revocations):
             raise TypeError("revocations: hand over Revocations, or say Revocations.until_expiry()")
-        if not callable(getattr(keys, "find", None)):
+        if isinstance(keys, str | bytes) or not callable(getattr(keys, "find", None)):
             raise TypeError("keys: hand over a KeySet; without keys nothing can be verified")
         super().__init__(issuer, audience=audiences, keys=keys, revocations=revocations, claims=claims, clock=clock)

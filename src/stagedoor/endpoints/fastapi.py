@@ -14,9 +14,10 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 from pydantic import BaseModel, create_model
+from starlette.routing import Route
 
 from stagedoor.endpoints.endpoints import Endpoints, Operation
-from stagedoor.endpoints.mount import ALL_METHODS, answer, lifespan, paths_of
+from stagedoor.endpoints.mount import Answering, lifespan, paths_of
 from stagedoor.endpoints.shapes import ErrorResponse
 
 _MEANINGS = {
@@ -61,8 +62,10 @@ class _Documented(SecurityBase):
 
 
 def _add(app: FastAPI, endpoints: Endpoints, operation: Operation, path: str, models: dict[type, type[BaseModel]]) -> None:
+    answering = Answering(endpoints, operation)
+
     async def handler(request: Request) -> Any:
-        return await answer(endpoints, operation, request.scope, request.receive)
+        return await answering.answer(request.scope, request.receive)
 
     class Answered(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Any]]:
@@ -93,7 +96,7 @@ def _add(app: FastAPI, endpoints: Endpoints, operation: Operation, path: str, mo
         route_class_override=Answered,
     )
     # A wrong method comes to us too, so that it is refused in our shape.
-    app.router.add_route(path, handler, methods=list(ALL_METHODS), include_in_schema=False)
+    app.router.routes.append(Route(path, answering, include_in_schema=False))
 
 
 def _extra(operation: Operation) -> dict[str, Any]:

@@ -5,7 +5,8 @@ Never knows a framework.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -17,12 +18,12 @@ from stagedoor.guards.response import Response, refusal
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
-def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None, jwks: str) -> Iterator[tuple[Operation, str]]:
-    """Each operation and its whole path. ValueError for a prefix or a path without its slash, and for an unknown name."""
+def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None, jwks: str) -> list[tuple[Operation, str]]:
+    """Each operation and its whole path. ValueError for a prefix or a path without its slash, an unknown name, a path twice."""
     chosen = dict(paths or {})
     unknown = chosen.keys() - {operation.name for operation in endpoints.operations}
     if unknown:
@@ -30,23 +31,40 @@ def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None,
     for part in (prefix or "/", jwks, *chosen.values()):
         if not part.startswith("/"):
             raise ValueError(f"{part!r} must start with a slash")
+    found = []
     for operation in endpoints.operations:
         path = chosen.get(operation.name, operation.path)
         if "{id}" in operation.path and "{id}" not in path:
             raise ValueError(f"the path of {operation.name} needs its {{id}}")
-        yield operation, prefix.rstrip("/") + path
-    yield endpoints.jwks, jwks
+        found.append((operation, prefix.rstrip("/") + path))
+    found.append((endpoints.jwks, jwks))
+    for path, times in Counter(path for _, path in found).items():
+        if times > 1:
+            raise ValueError(f"two operations cannot share the path {path!r}: the second would never be reached")
+    return found
 
 
-async def answer(endpoints: Endpoints, operation: Operation, scope: Scope, receive: Receive) -> Response:
-    """The answer to an ASGI request; MethodNotAllowed, in our shape, for any other method on the operation's path."""
-    if scope["method"] not in (operation.method, "HEAD" if operation.method == "GET" else operation.method):
-        return refusal(MethodNotAllowed(operation.method))
-    try:
-        request = await read(scope, receive)
-    except AuthError as error:
-        return refusal(error)
-    return await endpoints.answer(operation, request)
+class Answering:
+    """One operation as an ASGI application. It takes every method, so that a wrong one is refused in our shape."""
+
+    def __init__(self, endpoints: Endpoints, operation: Operation) -> None:
+        self._endpoints = endpoints
+        self._operation = operation
+        self._methods = (operation.method, "HEAD") if operation.method == "GET" else (operation.method,)
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """The answer to an ASGI request; MethodNotAllowed for any other method on the operation's path."""
+        if scope["method"] not in self._methods:
+            return refusal(MethodNotAllowed(", ".join(self._methods)))
+        try:
+            request = await read(scope, receive)
+        except AuthError as error:
+            return refusal(error)
+        return await self._endpoints.answer(self._operation, request)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await (await self.answer(scope, receive))(scope, receive, send)
 
 
 async def read(scope: Scope, receive: Receive) -> Request:

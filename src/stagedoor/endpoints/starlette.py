@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from starlette.applications import Starlette
-from starlette.requests import Request as StarletteRequest
 from starlette.routing import Route
 
 from stagedoor.endpoints.endpoints import Endpoints, Operation
-from stagedoor.endpoints.mount import ALL_METHODS, answer, lifespan, paths_of
+from stagedoor.endpoints.mount import Answering, lifespan, paths_of
 
 
 def mount(
@@ -33,8 +32,4 @@ def mount(
 
 
 def _route(endpoints: Endpoints, operation: Operation, path: str) -> Route:
-    async def endpoint(request: StarletteRequest) -> object:
-        return await answer(endpoints, operation, request.scope, request.receive)
-
-    # Every method comes to us, so that a wrong one is refused in our shape.
-    return Route(path, endpoint, methods=list(ALL_METHODS), name=f"stagedoor_{operation.name}")
+    return Route(path, Answering(endpoints, operation), name=f"stagedoor_{operation.name}")

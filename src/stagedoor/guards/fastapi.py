@@ -15,13 +15,12 @@ from starlette.requests import Request
 
 from stagedoor.access_token import AccessToken, C
 from stagedoor.errors import AuthError
-from stagedoor.guards.guard import Gate, ask, require_true, scope_of
+from stagedoor.guards.guard import REFUSED, Gate, ask, require_true, scope_of
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import Response, refusal
 from stagedoor.scope import Scope
 
 Check = Callable[[Any, Request], Any]
-_REFUSED = "stagedoor.refused"
 
 
 class Guard(Gate[C]):
@@ -78,12 +77,12 @@ def _answer_refusal(request: Request, error: AuthError) -> None:
     """See to it that a guard's refusal is answered in our shape, unless the application has a handler for it."""
     handlers = request.scope.get("starlette.exception_handlers")
     if handlers is not None:
-        request.scope[_REFUSED] = error
+        request.scope[REFUSED] = error
         handlers[0].setdefault(AuthError, _answer_own)
 
 
 async def _answer_own(request: Request, error: Exception) -> Response:
-    if request.scope.get(_REFUSED) is not error:
+    if request.scope.get(REFUSED) is not error:
         raise error  # not a guard's: what becomes of it must not hang on whether a guard has refused something before
     return refusal(cast(AuthError, error))
 

@@ -18,6 +18,9 @@ from stagedoor.guards.cross_site import SAFE_METHODS, check_cross_site, origins_
 from stagedoor.guards.headers import Headers
 from stagedoor.scope import Scope
 
+REFUSED = "stagedoor.refused"
+"""Where an ASGI scope keeps the refusal of a guard, for the handler that answers it."""
+
 
 class Verifies(Protocol[C]):
     """What a guard needs of a verifier."""

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from stagedoor.access_token import AccessToken, C
 from stagedoor.errors import AuthError
-from stagedoor.guards.guard import Gate, ask, require_true, scope_of
+from stagedoor.guards.guard import REFUSED, Gate, ask, require_true, scope_of
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import refusal
 
@@ -64,6 +64,7 @@ class Guard(Gate[C]):
                     require_true(await ask(check, token, request))
             except AuthError as error:
                 if _has_handler(request, error):
+                    request.scope[REFUSED] = error
                     raise
                 return refusal(error)
             request.scope[_TOKEN] = token

@@ -82,17 +82,20 @@ class Passwords:
 
     def _verified(self, hash_: str, password: bytes) -> bool:
         try:
-            return self._matches(hash_, password)
-        except InvalidHashError:  # not one of ours, so nobody's: it must not show by a quick answer
-            return self._matches(self._nobodys, password)
-
-    def _matches(self, hash_: str, password: bytes) -> bool:
-        try:
             return self._hasher.verify(hash_, password)
         except VerifyMismatchError:
             return False
+        except (InvalidHashError, VerificationError):
+            # Not a hash of ours, so nobody's: that must not show by a quick answer. Or no memory to check it with.
+            return self._is_nobodys(password)
+
+    def _is_nobodys(self, password: bytes) -> bool:
+        try:
+            return self._hasher.verify(self._nobodys, password)
+        except VerifyMismatchError:
+            return False
         except VerificationError as error:
-            raise Overloaded(f"argon2: {error}") from None  # it could not have its memory
+            raise Overloaded(f"argon2: {error}") from None
 
     async def _run(self, work: Callable[..., R], *arguments: object) -> R:
         if not self._places.acquire(blocking=False):

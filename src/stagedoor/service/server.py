@@ -31,10 +31,10 @@ def listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that cannot be one
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise ServerError(f"port {settings.port} on {settings.host} is in use", "choose another with --port") from None
-        reason = (error.strerror or type(error).__name__).lower()
+        reason = (getattr(error, "strerror", None) or "no such address").lower()
         raise ServerError(
             f"cannot listen on {settings.host} port {settings.port}: {reason}", "choose others with --host and --port"
         ) from None

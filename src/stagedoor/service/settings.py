@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -183,8 +183,14 @@ def _folder(value: Any) -> Path:
 
 def _host(value: Any) -> str:
     text = _text(value, '"127.0.0.1"')
-    if not re.fullmatch(r"[A-Za-z0-9._:-]+", text):
-        raise _Wrong(f"is {text!r}, not an address or a host name", "write an address without port or brackets, such as 127.0.0.1 or ::1")
+    try:
+        ip_address(text)
+    except ValueError:
+        if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text):
+            return text
+        raise _Wrong(
+            f"is {text!r}, not an address or a host name", "write an address without port or brackets, such as 127.0.0.1 or ::1"
+        ) from None
     return text
 
 

@@ -33,8 +33,16 @@ def say(kind: str, text: str) -> None:
     sys.stderr.write(f"stagedoor: {kind}: {line}\n")
 
 
-def hint(error: AuthError) -> str:
-    """What to do about a refusal."""
+def say_refusal(error: AuthError) -> None:
+    """What was refused, and what to do about it."""
+    said = str(error)
+    if isinstance(error, StoreError):
+        said = f"the database cannot be used: {said.partition(': ')[2].partition(': run store.migrate()')[0] or said}"
+    say("error", said)
+    say("hint", _hint(error))
+
+
+def _hint(error: AuthError) -> str:
     match error:
         case NotFound():
             return "`stagedoor users list` shows all accounts"

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from stagedoor.errors import AuthError, StoreError
+from stagedoor.errors import StoreError
 
 R = TypeVar("R")
 _Job = tuple[Callable[[Connection], Any], "Future[Any]"]
@@ -106,11 +106,15 @@ def _batch(jobs: queue.SimpleQueue[_Job | None]) -> list[_Job] | None:
 
 def _run(connection: Connection, jobs: list[_Job]) -> None:
     """All jobs in one transaction; where one of them fails, each in its own."""
+    # A lock that does not come is nobody's own trouble: it is raised, and ends the batch after one wait, not one for each job.
+    connection.connection.cursor().execute("BEGIN IMMEDIATE")
     try:
-        results = _transaction(connection, [work for work, _ in jobs])
+        results = [work(connection) for work, _ in jobs]
+        _end(connection, connection.commit, connection.connection.commit)
     except Exception as error:  # noqa: BLE001 - whatever a job raises belongs to whoever waits for it
+        _end(connection, connection.rollback, connection.connection.rollback)
         if len(jobs) == 1:
-            _fail(jobs, error if isinstance(error, AuthError) else _translated(error))
+            _fail(jobs, _translated(error))
             return
         for job in jobs:
             _run(connection, [job])
@@ -119,21 +123,11 @@ def _run(connection: Connection, jobs: list[_Job]) -> None:
         future.set_result(result)
 
 
-def _transaction(connection: Connection, works: list[Callable[[Connection], Any]]) -> list[Any]:
-    raw = connection.connection
-    raw.cursor().execute("BEGIN IMMEDIATE")
-    try:
-        results = [work(connection) for work in works]
-        if connection.in_transaction():
-            connection.commit()
-        else:
-            raw.commit()
-    except BaseException:
-        if connection.in_transaction():
-            connection.rollback()
-        raw.rollback()
-        raise
-    return results
+def _end(connection: Connection, layered: Callable[[], None], raw: Callable[[], None]) -> None:
+    """End the transaction for SQLAlchemy, which knows of it only if a job used its statements, and for the driver."""
+    if connection.in_transaction():
+        layered()
+    raw()
 
 
 def _connect(url: str) -> Connection:

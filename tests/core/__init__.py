@@ -1,0 +1,1 @@
+"""Unit tests of the core: floors 1 to 6."""

@@ -1,0 +1,590 @@
+"""Compact JWS: vectors of the RFCs, round trips, attacks."""
+
+import contextlib
+import hmac
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.hashes import SHA256
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stagedoor import jws
+from stagedoor.algorithms import ALGORITHMS
+from stagedoor.encoding import MAX_TOKEN, decode, encode
+from stagedoor.errors import AlgorithmNotAllowed, BadSignature, KeyRejected, MalformedToken, TokenError, UnknownKey
+from stagedoor.keys import Key
+from stagedoor.keyset import KeySet
+
+from .material import ASYMMETRIC, NOW, SECRET, forge, header, key, private_key, public_half
+from .test_keys import RFC_8037, key_texts
+
+PROPERTY = settings(max_examples=200, deadline=None)
+PAYLOAD = {"sub": "user", "n": 1}
+JOE = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+VECTORS = {
+    "RFC 7515 A.1": (
+        {"kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"},
+        "HS256",
+        f"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{JOE}",
+        "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+    ),
+    "RFC 7515 A.2": (
+        {
+            "kty": "RSA",
+            "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W"
+            "_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb"
+            "3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ",
+            "e": "AQAB",
+        },
+        "RS256",
+        f"eyJhbGciOiJSUzI1NiJ9.{JOE}",
+        "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4"
+        "BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqv"
+        "hJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+    ),
+    "RFC 7515 A.3": (
+        {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+            "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+        },
+        "ES256",
+        f"eyJhbGciOiJFUzI1NiJ9.{JOE}",
+        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+    ),
+    "RFC 7515 A.4": (
+        {
+            "kty": "EC",
+            "crv": "P-521",
+            "x": "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
+            "y": "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2",
+            "d": "AY5pb7A0UFiB3RELSD64fTLOSV_jazdF7fLYyuTw8lOfRhWg6Y6rUrPAxerEzgdRhajnu0ferB0d53vM9mE15j2C",
+        },
+        "ES512",
+        "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA",
+        "AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJ"
+        "jyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn",
+    ),
+    "RFC 8037 A.4": (
+        RFC_8037,
+        "EdDSA",
+        "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc",
+        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+    ),
+}
+
+
+def verify(token: str, *keys: Key) -> jws.Signed:
+    return jws.verify(token, KeySet(*keys), NOW)
+
+
+def refused(token: str, *keys: Key) -> str:
+    with pytest.raises(TokenError) as caught:
+        verify(token, *keys)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+def test_vectors(vector: str):
+    """The signatures of the RFCs hold under their keys, and no longer when a bit of the text changes."""
+    jwk, name, text, signature = VECTORS[vector]
+    signer = Key.from_jwk(jwk, name)
+    assert signer.verify(text.encode(), decode(signature))
+    assert not signer.verify(text.encode() + b"0", decode(signature))
+
+
+@pytest.mark.parametrize("vector", ["RFC 7515 A.1", "RFC 8037 A.4"])
+def test_deterministic_vectors(vector: str):
+    """HMAC and Ed25519 make the very signature of the RFC."""
+    jwk, name, text, signature = VECTORS[vector]
+    assert encode(Key.from_jwk(jwk, name).sign(text.encode())) == signature
+
+
+def test_a_token_without_kid_has_no_key():
+    """The tokens of RFC 7515 appendix A name no key and are refused: a key is found by its name alone."""
+    jwk, name, text, signature = VECTORS["RFC 7515 A.3"]
+    assert refused(f"{text}.{signature}", Key.from_jwk(jwk, name)) == "key_unknown"
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_round_trip(name: str):
+    """Every algorithm of the table signs what its verifying half verifies."""
+    token = jws.sign(key(name), "test+jwt", PAYLOAD)
+    signed = verify(token, key(name) if name.startswith("HS") else public_half(name))
+    assert signed == jws.Signed(key(name).kid, "test+jwt", PAYLOAD)
+    assert jws.read_unverified(token) == (header(key(name)), PAYLOAD)
+
+
+@PROPERTY
+@given(st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20), max_size=5))
+def test_what_is_signed_can_be_read(payload: dict[str, Any]):
+    """Any payload of ordinary values comes back as it was."""
+    assert verify(jws.sign(key("HS256"), "t", payload), key("HS256")).payload == payload
+
+
+# A1
+
+
+@pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", " none", None, [], ["none"], ["HS256"], {}, 0, True, "missing"])
+@pytest.mark.parametrize("signature", [b"", b"\0", "kept"])
+def test_a1_no_algorithm(alg: Any, signature: bytes | str):
+    """A1: `none` in any case, a missing `alg` or one that is no text is refused, with an empty or a kept signature."""
+    named = header(key("HS256")) | {"alg": alg}
+    if alg == "missing":
+        del named["alg"]
+    if signature == "kept":
+        signature = decode(jws.sign(key("HS256"), "test+jwt", PAYLOAD).rpartition(".")[2])
+    assert refused(forge(named, PAYLOAD, signature=signature), key("HS256")) == "algorithm_not_allowed"
+
+
+def test_a1_null_signature():
+    """A1: a token whose signature was taken away is refused, with and without its last dot."""
+    token = jws.sign(key("ES256"), "t", PAYLOAD)
+    signed = token.rpartition(".")[0]
+    assert refused(signed + ".", key("ES256")) == "signature_invalid"
+    assert refused(signed, key("ES256")) == "token_malformed"
+
+
+# A2 to A6
+
+
+@pytest.mark.parametrize("name", ["RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("hmac_name", ["HS256", "HS384", "HS512"])
+def test_a2_a_public_key_as_secret(name: str, hmac_name: str):
+    """A2: HMAC under the text of the public key, in each of its forms and with blanks around, verifies nothing."""
+    named = header(key(name)) | {"alg": hmac_name}
+    signed = f"{encode(json.dumps(named).encode())}.{encode(json.dumps(PAYLOAD).encode())}"
+    for text in key_texts():
+        for secret in (text, text.strip(), text + b"\n", b" " + text, b"\t" + text, b"\n" + text, text.replace(b"\n", b"\r\n")):
+            signature = hmac.digest(secret, signed.encode(), f"sha{hmac_name[2:]}")
+            assert refused(f"{signed}.{encode(signature)}", key(name)) == "algorithm_not_allowed"
+
+
+def test_a3_the_header_does_not_choose():
+    """A3: for a published key without `alg` the header cannot pick another algorithm."""
+    bare = {name: value for name, value in key("RS256").jwk().items() if name != "alg"}
+    keys = KeySet.from_jwks({"keys": [bare]})
+    assert jws.verify(forge(header(key("RS256")), PAYLOAD, key("RS256")), keys, NOW).payload == PAYLOAD
+    for name in ("HS256", "PS256", "RS512"):
+        with pytest.raises(AlgorithmNotAllowed):
+            jws.verify(forge(header(key("RS256")) | {"alg": name}, PAYLOAD, key("RS256")), keys, NOW)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a4_the_algorithm_is_the_keys(name: str):
+    """A4, A5: each `alg` of the table is refused for a key of another one, though the key's own signature holds."""
+    for other in ALGORITHMS:
+        token = forge(header(key(name)) | {"alg": other}, PAYLOAD, key(name))
+        if other in key(name).algorithm.names:
+            assert verify(token, key(name))
+        else:
+            assert refused(token, key(name)) == "algorithm_not_allowed"
+
+
+@pytest.mark.parametrize(("signs", "verifies"), [("PS256", "RS256"), ("RS256", "PS256"), ("RS256", "RS512"), ("PS256", "PS384")])
+def test_a5_one_rsa_key_in_two_roles(signs: str, verifies: str):
+    """A5: a signature of one scheme is none of another, though it is the same RSA key."""
+    token = forge(header(key(verifies)), PAYLOAD, key(signs))
+    assert refused(token, key(verifies)) == "signature_invalid"
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256K1(), ec.SECP384R1(), ec.SECP521R1()])
+def test_a5_a_signature_of_another_curve(curve: ec.EllipticCurve):
+    """A5: a signature made on another curve is refused under an ES256 header."""
+    signed = f"{encode(json.dumps(header(key('ES256'))).encode())}.{encode(json.dumps(PAYLOAD).encode())}"
+    r, s = utils.decode_dss_signature(ec.generate_private_key(curve).sign(signed.encode(), ec.ECDSA(SHA256())))
+    width = max(32, (max(r, s).bit_length() + 7) // 8)
+    assert refused(f"{signed}.{encode(r.to_bytes(width, 'big') + s.to_bytes(width, 'big'))}", key("ES256")) == "signature_invalid"
+
+
+@pytest.mark.parametrize("alg", ["HS255", "hs256", "HS256 ", "ES256K", "RSA1_5", "RSA-OAEP", "dir", "PBES2-HS256+A128KW", "A" * 9, "\x00"])
+def test_a6_unknown_algorithms(alg: str):
+    """A6, A25: a name that is not in the table fails closed."""
+    assert refused(forge(header(key("HS256")) | {"alg": alg}, PAYLOAD, key("HS256")), key("HS256")) == "algorithm_not_allowed"
+
+
+# A7 to A10
+
+
+def test_a7_an_embedded_key():
+    """A7: a key in the header is never used, neither under its own name, nor under ours, nor where no key is known."""
+    mallory = Key.generate("ES256")
+    own = forge(header(mallory, jwk=mallory.jwk()), PAYLOAD, mallory)
+    ours = forge(header(mallory, jwk=mallory.jwk()) | {"kid": key("ES256").kid}, PAYLOAD, mallory)
+    assert refused(own, key("ES256")) == "key_unknown"
+    assert refused(ours, key("ES256")) == "signature_invalid"
+    assert refused(own) == "key_unknown"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/jwks.json",
+        "https://good.example@evil.example/",
+        "https://good.example#@evil.example/",
+        "http://[::1]:1/jwks",
+        "http://169.254.169.254/latest",
+        "http://127.0.0.1:1/",
+        "file:///etc/passwd",
+    ],
+)
+@pytest.mark.parametrize("member", ["jku", "x5u"])
+def test_a8_a_key_behind_an_address(member: str, url: str):
+    """A8: an address in the header is never followed, wherever it points."""
+    mallory = Key.generate("ES256")
+    assert refused(forge(header(mallory, **{member: url}), PAYLOAD, mallory), key("ES256")) == "key_unknown"
+    forged = header(mallory, **{member: url}) | {"kid": key("ES256").kid}
+    assert refused(forge(forged, PAYLOAD, mallory), key("ES256")) == "signature_invalid"
+
+
+def test_a9_an_embedded_certificate():
+    """A9: a chain of certificates in the header is never read."""
+    mallory = Key.generate("RS256")
+    for chain in (["MIIB"], "MIIB", [], [1]):
+        forged = header(mallory, x5c=chain, x5t="AA") | {"kid": key("RS256").kid}
+        assert refused(forge(forged, PAYLOAD, mallory), key("RS256")) == "signature_invalid"
+
+
+KIDS = [
+    "../../dev/null", "/dev/null", "../../../../../../etc/passwd", "x' UNION SELECT 'secret' -- ", "key.pem; sleep 10", "| whoami", "$(id)",
+    "\x00", "\n", "k" * 255, "k" * 256, "k" * 4000, "__proto__", "constructor", "toString", "__class__",
+    "é", "", " ", None, 0, 1, -1, 1.5, True, False, [],
+    [""], {}, {"a": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kid", KIDS, ids=lambda kid: repr(kid)[:20])
+def test_a10_names_that_are_none(kid: Any):
+    """A10: a `kid` is looked up and nothing else; paths, queries, commands and other types are unknown keys."""
+    for secret in (b"", b"\0", b"secret"):
+        signed = f"{encode(json.dumps(header(key('HS256')) | {'kid': kid}).encode())}.{encode(json.dumps(PAYLOAD).encode())}"
+        token = f"{signed}.{encode(hmac.digest(secret, signed.encode(), 'sha256'))}"
+        assert refused(token, key("HS256")) == "key_unknown"
+
+
+def test_a10_a_name_of_64_kilobytes():
+    """A10: it does not fit into a token at all."""
+    assert refused(forge(header(key("HS256")) | {"kid": "k" * 65536}, PAYLOAD, key("HS256")), key("HS256")) == "token_malformed"
+
+
+def test_the_name_of_another_key():
+    """A token that names one of two keys is checked with that one only."""
+    token = forge(header(key("ES256")) | {"kid": key("ES384").kid, "alg": "ES384"}, PAYLOAD, key("ES256"))
+    assert refused(token, key("ES256"), key("ES384")) == "signature_invalid"
+
+
+# A11, A12, A22 to A24
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"crit": ["exp"], "exp": 1},
+        {"crit": []},
+        {"crit": ["alg"]},
+        {"crit": ["b64", "b64"], "b64": True},
+        {"crit": ["b64"], "b64": False},
+        {"crit": "b64", "b64": False},
+        {"crit": None},
+        {"crit": ["http://example.com/UNDEFINED"], "http://example.com/UNDEFINED": True},
+        {"b64": False},
+        {"b64": True},
+    ],
+    ids=str,
+)
+def test_a11_critical_parameters(more: dict[str, Any]):
+    """A11, A24: `crit` in any form and `b64` are refused, though the signature holds."""
+    assert refused(forge(header(key("ES256"), **more), PAYLOAD, key("ES256")), key("ES256")) == "token_malformed"
+
+
+def test_a11_appendix_e():
+    """RFC 7515 appendix E."""
+    token = (
+        "eyJhbGciOiJub25lIiwNCiAiY3JpdCI6WyJodHRwOi8vZXhhbXBsZS5jb20vVU5ERUZJTkVEIl0sDQogImh0dHA6Ly9leGFtcGxlLmNvbS9VTkRFRklORUQiOnRydWUNCn0"
+        ".RkFJTA."
+    )
+    assert refused(token, key("ES256")) == "token_malformed"
+
+
+def test_a12_json_serialisation():
+    """A12: the JSON forms are refused, also where a genuine compact token hides in them."""
+    token = jws.sign(key("ES256"), "t", PAYLOAD)
+    first, payload, signature = token.split(".")
+    forged = encode(b'{"sub":"admin"}')
+    texts = [
+        json.dumps({"protected": first, "payload": payload, "signature": signature}),
+        json.dumps({"payload": payload, "signatures": [{"protected": first, "signature": signature}]}),
+        f'{{"{first}.{forged}.{signature}":"","protected":"{first}","payload":"{payload}","signature":"{signature}"}}',
+        f'{{" {first}.{payload}.{signature}": ""}}',
+        f"[{json.dumps(token)}]",
+        json.dumps(token),
+    ]
+    assert {refused(text, key("ES256")) for text in texts} == {"token_malformed"}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"alg": "RSA-OAEP", "enc": "A256GCM", "zip": "DEF"},
+        {"alg": "PBES2-HS256+A128KW", "enc": "A128GCM", "p2c": 2**31 - 1, "p2s": "AA"},
+        {"alg": "RSA1_5", "enc": "A128CBC-HS256"},
+        {"alg": "dir", "enc": "A256GCM"},
+    ],
+)
+def test_a22_a23_a25_encrypted_tokens(head: dict[str, Any]):
+    """A22, A23, A25: a JWE is refused by its form; nothing is inflated, derived or decrypted."""
+    first = encode(json.dumps(head).encode())
+    assert refused(".".join([first, "AA", "AA", encode(b"\0" * 3000), "AA"]), key("RS256")) == "token_malformed"
+    assert refused(f"{first}..AA.AA.AA", key("RS256")) == "token_malformed"
+    assert refused(f"{first}.AA.AA", key("RS256")) == "algorithm_not_allowed"
+
+
+# A13 to A16
+
+
+@pytest.mark.parametrize("secret", [b"", b" ", b"\0", b"secret", b"password", b"x" * 31])
+def test_a13_weak_secrets(secret: bytes):
+    """A13: no set can be made with an empty, a blank or a short secret."""
+    with pytest.raises(KeyRejected):
+        KeySet.from_secret(secret)
+
+
+ORDERS = {
+    "ES256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "ES384": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
+    "ES512": (2**261 - 1 << 260) + 0xA51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409,
+}
+WIDTHS = {"ES256": 32, "ES384": 48, "ES512": 66}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_a14_signatures_of_nothing(name: str):
+    """A14: zero, one, the order and beyond are no r and no s."""
+    width, order = WIDTHS[name], ORDERS[name]
+    numbers = [0, 1, order - 1, order, order + 1, (1 << 8 * width) - 1]
+    for r in numbers:
+        for s in numbers:
+            signature = r.to_bytes(width, "big") + s.to_bytes(width, "big")
+            assert refused(forge(header(key(name)), PAYLOAD, signature=signature), key(name)) == "signature_invalid"
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_a14_other_forms_of_a_signature(name: str):
+    """A14, RFC 7518 section 3.4: DER, other widths and numbers beyond the order are no signature, though they mean the same."""
+    first = forge(header(key(name)), PAYLOAD, key(name))
+    signed, _, text = first.rpartition(".")
+    raw, width = decode(text), WIDTHS[name]
+    r, s = int.from_bytes(raw[:width], "big"), int.from_bytes(raw[width:], "big")
+    forms = [
+        utils.encode_dss_signature(r, s),
+        private_key(name).sign(signed.encode(), ec.ECDSA(SHA256())),
+        raw[:-1],
+        raw + b"\0",
+        b"\0" + raw,
+        b"\0" + raw[:width] + b"\0" + raw[width:],
+        raw[:width] + b"\0" + raw[width:],
+        raw[:width],
+        raw + raw,
+        raw[width:] + raw[:width],
+        b"",
+    ]
+    for form in forms:
+        assert refused(f"{signed}.{encode(form)}", key(name)) == "signature_invalid"
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_a15_the_twin(name: str):
+    """A15: r, n-s verifies as r, s does; this is why nothing here is ever remembered by a token's text."""
+    token = forge(header(key(name)), PAYLOAD, key(name))
+    twin = twin_of(token, name)
+    assert twin != token
+    assert verify(twin, key(name)) == verify(token, key(name))
+
+
+def twin_of(token: str, name: str) -> str:
+    signed, _, text = token.rpartition(".")
+    raw, width = decode(text), WIDTHS[name]
+    s = ORDERS[name] - int.from_bytes(raw[width:], "big")
+    return f"{signed}.{encode(raw[:width] + s.to_bytes(width, 'big'))}"
+
+
+def test_ed25519_and_rsa_have_no_twin():
+    """s + L under Ed25519 and s + n under RSA are refused: there is one signature text."""
+    signed, _, text = forge(header(key("EdDSA")), PAYLOAD, key("EdDSA")).rpartition(".")
+    raw = decode(text)
+    s = int.from_bytes(raw[32:], "little") + 2**252 + 27742317777372353535851937790883648493
+    assert refused(f"{signed}.{encode(raw[:32] + s.to_bytes(32, 'little'))}", key("EdDSA")) == "signature_invalid"
+    signed, _, text = forge(header(key("RS256")), PAYLOAD, key("RS256")).rpartition(".")
+    n = int.from_bytes(decode(key("RS256").jwk()["n"]), "big")
+    s = int.from_bytes(decode(text), "big") + n
+    for form in (s.to_bytes(257, "big"), b"\0" + decode(text), s.to_bytes(257, "big")[1:]):
+        assert refused(f"{signed}.{encode(form)}", key("RS256")) == "signature_invalid"
+
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+@pytest.mark.parametrize("name", ["HS256", "HS384", "RS256", "ES256", "ES512", "EdDSA"])
+def test_a16_twins_of_the_text(name: str):
+    """A16: padding, slack bits, the standard alphabet and inserted characters are refused in each of the three parts."""
+    token = forge(header(key(name)), {"sub": "user?>~", "n": 1}, key(name))
+    parts = token.split(".")
+    assert verify(token, key(name))
+    for place, part in enumerate(parts):
+        last = ALPHABET.index(part[-1])
+        changed = [part + "=", part + "==", part + "====", part + "A", part + "\n", " " + part, part + " ", part + "\r\n"]
+        changed += [part[:5] + odd + part[5:] for odd in ("!", "*", "\n", " ", "\t", "\0", "=", "%", "\u200b", "é", "+", "/")]
+        changed += [part.replace("-", "+").replace("_", "/")] if {"-", "_"} & set(part) else []
+        changed += [part[:-1] + ALPHABET[last ^ slack] for slack in (1, 2, 3) if len(part) % 4]
+        for other in changed:
+            twin = ".".join([*parts[:place], other, *parts[place + 1 :]])
+            assert refused(twin, key(name)) in {"token_malformed", "signature_invalid"}
+
+
+def test_no_other_character_anywhere():
+    """No token that differs in one character, is shorter or longer is accepted."""
+    token = jws.sign(key("HS256"), "t", PAYLOAD)
+    keys = KeySet(key("HS256"))
+    others = {token[:place] + other + token[place + 1 :] for place in range(len(token)) for other in ALPHABET + "=.+/ "} - {token}
+    others |= {token[:length] for length in range(len(token))} | {token + "A" * more for more in range(1, 9)}
+    others |= {token[:place] + token[place + 1 :] for place in range(len(token))} - {token}
+    for other in others:
+        with pytest.raises(TokenError):
+            jws.verify(other, keys, NOW)
+
+
+# A18, A21 and form
+
+
+def test_a21_a_million_dots():
+    """A21: a token is refused by its size before anything is parted."""
+    for text in ("." * 10**6, "a." * 10**6, "." * MAX_TOKEN, "a.b.c.d", "....", "..", ".", ""):
+        assert refused(text, key("ES256")) == "token_malformed"
+
+
+def test_the_size_limit():
+    """A token of exactly the limit is read, one byte more is not."""
+    room = MAX_TOKEN - len(jws.sign(key("HS256"), "t", {"a": ""}))
+    longest = jws.sign(key("HS256"), "t", {"a": "x" * (room * 3 // 4 - 3)})
+    assert MAX_TOKEN - 8 < len(longest) <= MAX_TOKEN
+    assert verify(longest, key("HS256"))
+    assert refused(longest + "A" * (MAX_TOKEN + 1 - len(longest)), key("HS256")) == "token_malformed"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"", b"null", b"[]", b'"x"', b"1", b"{", b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e999}',
+        b'{"exp":' + b"9" * 5000 + b"}",
+        b'{"a":' + b"[" * 500 + b"]" * 500 + b"}", b'{"a":' * 500 + b"1" + b"}" * 500, b"\xff", '{"a":1}'.encode("utf-16"),
+        b'{"a":"\\ud800"}', b'\xef\xbb\xbf{"a":1}',
+    ],
+    ids=lambda payload: repr(payload)[:30],
+)  # fmt: skip
+def test_a18_payloads_that_are_none(payload: bytes):
+    """A18: a signed payload that is no strict JSON object is refused, and never with a foreign exception."""
+    assert refused(forge(header(key("HS256")), payload, key("HS256")), key("HS256")) == "token_malformed"
+    with pytest.raises(MalformedToken):
+        jws.read_unverified(forge(header(key("HS256")), payload, key("HS256")))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"", b"null", b"[]", b'{"alg":"none","alg":"HS256"}', '{"alg":"HS256"}'.encode("utf-16"), b'{"alg":"HS256","kid":"\\ud800"}',
+        b'{"alg":"HS256","a":' + b"[" * 1000, b'{"alg":NaN}', b"\xff",
+    ],
+    ids=lambda head: repr(head)[:30],
+)  # fmt: skip
+def test_headers_that_are_none(head: bytes):
+    """A header that is no strict JSON object is refused."""
+    assert refused(forge(head, PAYLOAD, key("HS256")), key("HS256")) == "token_malformed"
+
+
+def test_nothing_is_read_before_the_signature_holds():
+    """The law of the verify road: form, algorithm, key and signature are refused in this order, and the payload is last."""
+    broken = b"{not json"
+    alg, kid, bad = {"alg": "none"}, {"alg": "HS256", "kid": "other"}, header(key("HS256"))
+    assert refused(forge(b"{", broken, signature=b""), key("HS256")) == "token_malformed"
+    assert refused(forge(alg, broken, signature=b""), key("HS256")) == "algorithm_not_allowed"
+    assert refused(forge(kid, broken, signature=b""), key("HS256")) == "key_unknown"
+    assert refused(forge(bad, broken, signature=b"\0" * 32), key("HS256")) == "signature_invalid"
+    assert refused(forge(bad | {"typ": 1}, broken, signature=b"\0" * 32), key("HS256")) == "signature_invalid"
+    assert refused(forge(bad, broken, key("HS256")), key("HS256")) == "token_malformed"
+
+
+JSON_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from([*ALGORITHMS, key("HS256").kid]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+MEMBERS = st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "zip", "cty"]) | st.text(max_size=5)
+HEADERS = st.dictionaries(MEMBERS, JSON_VALUE, max_size=5)
+
+
+@PROPERTY
+@given(st.text(max_size=100) | st.text(alphabet=ALPHABET + ".=", max_size=200))
+def test_any_text_is_refused(text: str):
+    """Whatever text comes in, it ends in one of our refusals."""
+    for read in (lambda: jws.verify(text, KeySet(key("HS256")), NOW), lambda: jws.read_unverified(text)):
+        with contextlib.suppress(TokenError):
+            read()
+            pytest.fail("accepted")
+
+
+@PROPERTY
+@given(HEADERS, JSON_VALUE, st.binary(max_size=70))
+def test_any_header_is_refused(head: dict[str, Any], payload: Any, signature: bytes):
+    """Whatever JSON a stranger puts together, it ends in one of our refusals."""
+    with pytest.raises(TokenError):
+        jws.verify(forge(head, payload, signature=signature), KeySet(key("HS256")), NOW)
+
+
+@PROPERTY
+@given(HEADERS, JSON_VALUE)
+def test_any_signed_header_is_an_object_or_refused(more: dict[str, Any], payload: Any):
+    """Even who has the key cannot make the reader raise anything else."""
+    head = {**more, "alg": "HS256", "kid": key("HS256").kid}
+    with contextlib.suppress(TokenError):
+        assert type(jws.verify(forge(head, payload, key("HS256")), KeySet(key("HS256")), NOW).payload) is dict
+
+
+def test_errors_hold_nothing_of_the_token():
+    """A message repeats neither the token, nor its name of a key, nor its claims."""
+    marker = "MARKER-7f3a"
+    tokens = [
+        marker,
+        forge({"alg": marker, "kid": "k"}, {}, signature=b""),
+        forge({"alg": "HS256", "kid": marker}, {}, signature=b""),
+        forge(header(key("HS256"), typ=marker), {"a": marker}, signature=b"x"),
+        forge({**header(key("HS256")), "typ": [marker]}, {"a": marker}, key("HS256")),
+        forge(header(key("HS256")), f'{{"{marker}":'.encode(), key("HS256")),
+    ]
+    for token in tokens:
+        with pytest.raises(TokenError) as caught:
+            verify(token, key("HS256"))
+        assert marker not in str(caught.value) + repr(caught.value) + caught.value.told
+
+
+def test_the_table_is_closed():
+    """The names of the algorithms are these and no others."""
+    expected = {f"{family}{bits}" for family in ("HS", "RS", "PS", "ES") for bits in (256, 384, 512)} | {"Ed25519", "EdDSA"}
+    assert set(ALGORITHMS) == expected
+    assert set(ASYMMETRIC) | {"HS256", "HS384", "HS512"} == expected
+
+
+@pytest.mark.parametrize("error", [UnknownKey, BadSignature, MalformedToken, AlgorithmNotAllowed])
+def test_all_refusals_look_alike(error: type[TokenError]):
+    """A stranger cannot tell from the answer which step refused."""
+    assert error().told == TokenError.description
+    assert (error.status, error.error) == (401, "invalid_token")
+
+
+def test_secret_length():
+    """The secret of these tests is one that every HMAC algorithm takes."""
+    assert len(SECRET) == 64

@@ -1,0 +1,416 @@
+"""Key: policy on every way in, round trips, names."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, x25519
+
+from stagedoor.algorithms import ALGORITHMS
+from stagedoor.encoding import decode, encode
+from stagedoor.errors import KeyRejected
+from stagedoor.keys import Key
+from stagedoor.keyset import KeySet
+
+from .material import (
+    ASYMMETRIC,
+    SECRET,
+    key,
+    private_der,
+    private_key,
+    private_pem,
+    public_der,
+    public_half,
+    public_pem,
+    public_ssh,
+    rsa_key,
+)
+
+RFC_7638 = {
+    "kty": "RSA",
+    "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W"
+    "-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyr"
+    "dkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+    "e": "AQAB",
+    "alg": "RS256",
+    "kid": "2011-04-29",
+}
+RFC_8037 = {
+    "kty": "OKP",
+    "crv": "Ed25519",
+    "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+}
+
+
+def refused(make: Callable[[], object]) -> str:
+    with pytest.raises(KeyRejected) as caught:
+        make()
+    return caught.value.code
+
+
+def number(value: int, width: int = 0) -> str:
+    return encode(value.to_bytes(width or (value.bit_length() + 7) // 8, "big"))
+
+
+def rsa_jwk(private: Any) -> dict[str, Any]:
+    numbers = private.public_key().public_numbers()
+    return {"kty": "RSA", "alg": "RS256", "n": number(numbers.n), "e": number(numbers.e)}
+
+
+def test_the_thumbprint_of_rfc_7638():
+    """RFC 7638 section 3.1: the thumbprint depends on the key alone, not on its other members."""
+    assert Key.from_jwk(RFC_7638).thumbprint() == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    unnamed = {name: value for name, value in RFC_7638.items() if name != "kid"}
+    assert Key.from_jwk(unnamed).kid == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    assert Key.from_jwk(RFC_7638).kid == "2011-04-29"
+
+
+def test_the_thumbprint_of_rfc_8037():
+    """RFC 8037 appendix A.3."""
+    assert Key.from_jwk(RFC_8037, "EdDSA").kid == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_generate(name: str):
+    """A generated key signs, verifies, and is one of the algorithm that was asked for; RSA has 3072 bits."""
+    made = Key.generate(name) if not name.startswith(("RS", "PS")) or name == "RS256" else key(name)
+    assert made.algorithm.name == name
+    assert made.can_sign
+    assert made.verify(b"data", made.sign(b"data"))
+    assert not made.verify(b"other", made.sign(b"data"))
+    if name == "RS256":
+        assert len(decode(made.jwk()["n"])) * 8 == 3072
+
+
+def test_generated_secrets_are_never_refused():
+    """No random secret is taken for the text of a key, whichever byte it begins with."""
+    for _ in range(2000):
+        Key.generate("HS256")
+    for first in (b"{", b" {", b"\x30", b"\n{", b"-----"):
+        assert Key.from_secret(first + SECRET)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_jwk_round_trip(name: str):
+    """A key written as a private JWK comes back the same and still signs."""
+    written = json.loads(json.dumps(key(name).jwk(private=True)))
+    back = Key.from_jwk(written)
+    assert (back.kid, back.algorithm) == (key(name).kid, key(name).algorithm)
+    assert key(name).verify(b"data", back.sign(b"data"))
+    assert back.jwk(private=True) == written
+
+
+@pytest.mark.parametrize("name", ASYMMETRIC)
+def test_public_jwk(name: str):
+    """The public JWK holds no private member, verifies, and cannot sign."""
+    half = public_half(name)
+    assert not {"d", "p", "q", "dp", "dq", "qi", "k"} & set(key(name).jwk())
+    assert half.kid == key(name).kid
+    assert half.verify(b"data", key(name).sign(b"data"))
+    assert not half.can_sign
+    with pytest.raises(TypeError):
+        half.sign(b"data")
+    with pytest.raises(TypeError):
+        half.jwk(private=True)
+
+
+def test_a_secret_has_no_public_form():
+    """A shared secret is never written unless its private form is asked for."""
+    with pytest.raises(TypeError):
+        key("HS256").jwk()
+
+
+@pytest.mark.parametrize("name", ["RS256", "PS384", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"])
+def test_pem_and_der_round_trips(name: str):
+    """The same key arrives by PEM (PKCS#8, traditional, encrypted) and DER, private and public."""
+    private = private_key(name)
+    public = private.public_key()
+    forms = [
+        Key.from_pem(private_pem(private), name),
+        Key.from_pem(private_pem(private, password=b"pass"), name, password=b"pass"),
+        Key.from_der(private_der(private), name),
+        Key.from_pem(public_pem(public), name),
+        Key.from_der(public_der(public), name),
+    ]
+    if not name.startswith("Ed"):
+        forms.append(Key.from_pem(private_pem(private, serialization.PrivateFormat.TraditionalOpenSSL), name))
+    if name.startswith(("RS", "PS")):
+        forms.append(Key.from_pem(public_pem(public, serialization.PublicFormat.PKCS1), name))
+    assert {form.kid for form in forms} == {forms[0].kid}
+    assert all(form.verify(b"data", forms[0].sign(b"data")) for form in forms)
+    assert [form.can_sign for form in forms[:5]] == [True, True, True, False, False]
+
+
+WAYS: dict[str, Callable[[Any, str], Key]] = {
+    "private pem": lambda private, name: Key.from_pem(private_pem(private), name),
+    "public pem": lambda private, name: Key.from_pem(public_pem(private.public_key()), name),
+    "private der": lambda private, name: Key.from_der(private_der(private), name),
+    "public der": lambda private, name: Key.from_der(public_der(private.public_key()), name),
+    "set from pem": lambda private, name: KeySet.from_pem(public_pem(private.public_key()), name),
+}
+RSA_WAYS = WAYS | {
+    "jwk": lambda private, name: Key.from_jwk(rsa_jwk(private)),
+    "jwks": lambda private, name: KeySet.from_jwks({"keys": [rsa_jwk(private)]}),
+}
+
+
+@pytest.mark.parametrize("way", RSA_WAYS)
+def test_short_rsa_keys(way: str):
+    """A54: an RSA key below 2048 bits is refused, whichever way it comes."""
+    assert refused(lambda: RSA_WAYS[way](rsa_key(1024), "RS256")) == "key_too_small"
+
+
+@pytest.mark.parametrize("way", RSA_WAYS)
+def test_weak_exponents(way: str):
+    """A54: the exponent 3 is refused, whichever way it comes."""
+    assert refused(lambda: RSA_WAYS[way](rsa_key(2048, 3), "RS256")) == "key_weak_exponent"
+
+
+@pytest.mark.parametrize("exponent", [1, 2, 3, 65535, 65536, 65538])
+def test_exponents_in_a_jwk(exponent: int):
+    """An exponent that is small or even is refused before a key is made of it."""
+    assert refused(lambda: Key.from_jwk({**rsa_jwk(rsa_key()), "e": number(exponent)})) == "key_weak_exponent"
+
+
+def test_an_rsa_key_of_absurd_size():
+    """A modulus of more than 16384 bits is refused: verifying with it would cost too much."""
+    assert refused(lambda: Key.from_jwk({**rsa_jwk(rsa_key()), "n": number((1 << 16400) + 1)})) == "key_malformed"
+
+
+MISFITS = [
+    (lambda: private_key("ES256"), "ES384"),
+    (lambda: private_key("ES384"), "ES256"),
+    (lambda: private_key("ES512"), "ES256"),
+    (lambda: ec.generate_private_key(ec.SECP256K1()), "ES256"),
+    (lambda: ec.generate_private_key(ec.BrainpoolP256R1()), "ES256"),
+    (lambda: private_key("ES256"), "RS256"),
+    (lambda: private_key("ES256"), "EdDSA"),
+    (lambda: private_key("ES256"), "HS256"),
+    (lambda: private_key("RS256"), "ES256"),
+    (lambda: private_key("RS256"), "HS256"),
+    (lambda: private_key("EdDSA"), "ES256"),
+    (ed448.Ed448PrivateKey.generate, "EdDSA"),
+    (x25519.X25519PrivateKey.generate, "EdDSA"),
+    (lambda: dsa.generate_private_key(1024), "RS256"),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("make", "name"), MISFITS)
+def test_a_key_of_another_kind(make: Callable[[], Any], name: str, way: str):
+    """A5: a key whose type or curve is not its algorithm's is refused, whichever way it comes."""
+    assert refused(lambda: WAYS[way](make(), name)) == "key_algorithm_misfit"
+
+
+@pytest.mark.parametrize(
+    "name", ["none", "None", "NONE", "", "hs256", "ES256K", "RSA1_5", "RSA-OAEP", "HS255", "Ed448", "A128KW", None, 1, ["HS256"], b"HS256"]
+)
+def test_unknown_algorithms(name: Any):
+    """A6: what is not in the table does not exist, `none` among it."""
+    makers = [
+        lambda: Key.generate(name),
+        lambda: Key.from_secret(SECRET, name),
+        lambda: Key.from_pem(private_pem(private_key("ES256")), name),
+        lambda: Key.from_jwk({**key("ES256").jwk(), "alg": name}),
+        lambda: KeySet.from_jwks({"keys": [{**key("ES256").jwk(), "alg": name}]}),
+    ]
+    assert {refused(make) for make in makers} == {"key_algorithm_unknown"}
+
+
+@pytest.mark.parametrize(("name", "size"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_short_secrets(name: str, size: int):
+    """A13: a secret is at least as long as its hash, by every way in."""
+    assert Key.from_secret(SECRET[:size], name)
+    for short in (SECRET[: size - 1], b"", b" ", b"secret", b"\0" * size, b"a" * size, b"abcdefg" * 16):
+        jwk = {"kty": "oct", "alg": name, "k": encode(short)}
+        makers = [lambda s=short: Key.from_secret(s, name), lambda s=short: KeySet.from_secret(s, name), lambda j=jwk: Key.from_jwk(j)]
+        assert {refused(make) for make in makers} == {"key_too_small"}
+
+
+def key_texts() -> list[bytes]:
+    texts = [json.dumps(key("RS256").jwk()).encode(), json.dumps({"keys": [key("ES256").jwk()]}, indent=1).encode()]
+    for name in ("RS256", "ES256", "EdDSA"):
+        public = private_key(name).public_key()
+        texts += [
+            public_pem(public),
+            public_der(public),
+            public_ssh(public),
+            private_pem(private_key(name)),
+            private_der(private_key(name)),
+        ]
+    texts.append(public_pem(rsa_key().public_key(), serialization.PublicFormat.PKCS1))
+    texts.append(public_der(rsa_key().public_key()))
+    return texts
+
+
+WRAPPED: list[Callable[[bytes], bytes]] = [
+    lambda text: text,
+    lambda text: text.rstrip(b"\n") if not text.startswith(b"\x30") else text,
+    lambda text: text + b"\n",
+    lambda text: b" " + text,
+    lambda text: b"\t" + text,
+    lambda text: b"\n" + text,
+    lambda text: b"\r\n" + text,
+    lambda text: text + b"\r\n",
+    lambda text: b"\xef\xbb\xbf" + text if not text.startswith(b"\x30") else text,
+    lambda text: text.replace(b"\n", b"\r\n") if not text.startswith(b"\x30") else text,
+    lambda text: b"Bag Attributes\n" + text if text.startswith(b"-----") else text,
+    lambda text: text.lower() if text.startswith(b"-----") else text,
+]
+
+
+@pytest.mark.parametrize("wrap", WRAPPED)
+def test_the_text_of_a_key_is_no_secret(wrap: Callable[[bytes], bytes]):
+    """A2: PEM, DER, JWK and SSH texts are refused as secrets, with blanks before and behind, a byte order mark or a preamble."""
+    for text in key_texts():
+        jwk = {"kty": "oct", "alg": "HS256", "k": encode(wrap(text))}
+        makers = [lambda t=text: Key.from_secret(wrap(t)), lambda j=jwk: Key.from_jwk(j)]
+        assert {refused(make) for make in makers} == {"key_text_as_secret"}
+
+
+def test_a_secret_is_bytes():
+    """A text is no secret: TypeError, and the text is not repeated."""
+    with pytest.raises(TypeError) as caught:
+        Key.from_secret("my very secret text of some length")
+    assert "very secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ASYMMETRIC)
+def test_a_secret_for_another_algorithm(name: str):
+    """Shared secrets sign with HMAC only."""
+    assert refused(lambda: Key.from_secret(SECRET, name)) == "key_algorithm_misfit"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"use": "enc"}, "key_mixed_use"),
+        ({"use": None}, "key_mixed_use"),
+        ({"use": ["sig"]}, "key_mixed_use"),
+        ({"key_ops": ["encrypt"]}, "key_mixed_use"),
+        ({"key_ops": ["sign", "deriveKey"]}, "key_mixed_use"),
+        ({"key_ops": "sign"}, "key_mixed_use"),
+        ({"key_ops": [["sign"]]}, "key_mixed_use"),
+        ({"alg": "ES384"}, "key_algorithm_misfit"),
+        ({"alg": "RS256"}, "key_algorithm_misfit"),
+        ({"kty": "RSA"}, "key_algorithm_misfit"),
+        ({"kty": "oct", "k": encode(SECRET)}, "key_algorithm_misfit"),
+        ({"kty": ["EC"]}, "key_algorithm_misfit"),
+        ({"crv": "P-384"}, "key_algorithm_misfit"),
+        ({"crv": "secp256k1"}, "key_algorithm_misfit"),
+        ({"crv": {}}, "key_algorithm_misfit"),
+        ({"kid": ""}, "key_malformed"),
+        ({"kid": "k" * 256}, "key_malformed"),
+        ({"kid": 7}, "key_malformed"),
+        ({"kid": ["a"]}, "key_malformed"),
+        ({"x": None}, "key_malformed"),
+        ({"x": 1}, "key_malformed"),
+        ({"x": ""}, "key_malformed"),
+        ({"x": "AA"}, "key_malformed"),
+        ({"x": "A" * 42 + "="}, "key_malformed"),
+        ({"x": encode(b"\0" * 32), "y": encode(b"\0" * 32)}, "key_malformed"),
+        ({"x": encode(b"\xff" * 32)}, "key_malformed"),
+        ({"y": encode(b"\1" * 33)}, "key_malformed"),
+        ({"d": encode(b"\1" * 32)}, "key_malformed"),
+        ({"d": encode(b"\0" * 32)}, "key_malformed"),
+        ({"d": None}, "key_malformed"),
+    ],
+    ids=str,
+)
+def test_bad_jwks_of_curves(change: dict[str, Any], code: str):
+    """Other uses, other kinds, points off the curve and broken members are refused (RFC 8725 section 3.4)."""
+    assert refused(lambda: Key.from_jwk({**key("ES256").jwk(), **change})) == code
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"x": encode(b"\1" * 31)}, "key_malformed"),
+        ({"x": encode(b"\1" * 33)}, "key_malformed"),
+        ({"d": encode(b"\1" * 32)}, "key_malformed"),
+        ({"crv": "Ed448"}, "key_algorithm_misfit"),
+        ({"crv": "X25519"}, "key_algorithm_misfit"),
+    ],
+    ids=str,
+)
+def test_bad_jwks_of_edwards_curves(change: dict[str, Any], code: str):
+    """An OKP key has 32 bytes, its own curve, and a private part that is its own."""
+    assert refused(lambda: Key.from_jwk({**RFC_8037, **change}, "EdDSA")) == code
+
+
+@pytest.mark.parametrize("change", [{"n": ""}, {"n": None}, {"e": ""}, {"d": "AQAB"}, {"n": "!!"}, {"d": None}], ids=str)
+def test_bad_jwks_of_rsa(change: dict[str, Any]):
+    """RSA numbers that make no key are refused."""
+    assert refused(lambda: Key.from_jwk({**rsa_jwk(rsa_key()), **change})) == "key_malformed"
+
+
+def test_a_jwk_without_an_algorithm():
+    """A3: a JWK without `alg` needs one from the application, and an odd one beside it is a refusal, nothing foreign."""
+    jwk = {name: value for name, value in key("ES256").jwk().items() if name != "alg"}
+    assert refused(lambda: Key.from_jwk(jwk)) == "key_algorithm_unknown"
+    assert Key.from_jwk(jwk, "ES256").kid == key("ES256").kid
+    for odd in ("HS256", ["ES256"], {}, None, 1):
+        assert refused(lambda odd=odd: Key.from_jwk({**jwk, "alg": odd}, "ES256")) == "key_algorithm_misfit"
+
+
+def test_both_names_of_ed25519():
+    """RFC 9864: EdDSA and Ed25519 mean one algorithm."""
+    jwk = key("Ed25519").jwk()
+    assert Key.from_jwk({**jwk, "alg": "EdDSA"}, "Ed25519").kid == jwk["kid"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"nothing", b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", b"\x30\x00", b"\xff" * 100], ids=repr
+)
+def test_what_is_no_key(data: bytes):
+    """Bytes that hold no key are refused, nothing foreign is raised."""
+    assert refused(lambda: Key.from_pem(data, "ES256")) == "key_malformed"
+    assert refused(lambda: Key.from_der(data, "ES256")) == "key_malformed"
+
+
+def test_wrong_passwords():
+    """An encrypted key needs its own password."""
+    locked = private_pem(private_key("ES256"), password=b"right")
+    for password in (None, b"wrong"):
+        assert refused(lambda p=password: Key.from_pem(locked, "ES256", password=p)) == "key_malformed"
+
+
+@pytest.mark.parametrize("kid", ["", "k" * 256, 7, b"kid"])
+def test_a_kid_that_no_verifier_would_take(kid: Any):
+    """A name given to a key is a text of 1 to 255 characters, whichever way the key comes."""
+    makers = [
+        lambda: Key.from_secret(SECRET, kid=kid),
+        lambda: Key.from_pem(private_pem(private_key("ES256")), "ES256", kid=kid),
+        lambda: Key.from_der(private_der(private_key("ES256")), "ES256", kid=kid),
+    ]
+    assert {refused(make) for make in makers} == {"key_malformed"}
+
+
+def test_the_name_of_a_secret_tells_nothing():
+    """Two secrets have two names, the same secret has the same, and the name is no plain hash of it."""
+    first, second = Key.from_secret(SECRET), Key.from_secret(SECRET[::-1])
+    assert first.kid == Key.from_secret(SECRET).kid != second.kid
+    jwk = {"kty": "oct", "k": encode(SECRET)}
+    plain = encode(hashlib.sha256(json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()).digest())
+    assert not plain.startswith(first.kid)
+
+
+def test_nothing_secret_in_repr():
+    """A key shows its algorithm and its name."""
+    for name in ALGORITHMS:
+        shown = repr(key(name)) + str(key(name))
+        private = key(name).jwk(private=True)
+        assert name in shown
+        assert not any(private[member] in shown for member in ("k", "d", "p", "q") if member in private)
+
+
+def test_swapped_arguments_do_not_print_the_key():
+    """A private key given where the algorithm belongs is not repeated in the message."""
+    pem = private_pem(private_key("ES256")).decode()
+    with pytest.raises(KeyRejected) as caught:
+        Key.from_pem(b"ES256", pem)
+    assert pem.splitlines()[1][:16] not in str(caught.value)

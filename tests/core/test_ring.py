@@ -1,0 +1,290 @@
+"""Ring: the life cycle of keys and peppers, in memory and in files."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stagedoor.encoding import encode
+from stagedoor.keys import Key
+from stagedoor.keyset import KeySet
+from stagedoor.refresh_token import Peppers
+from stagedoor.testing.clock import FixedClock
+
+from .material import NOW, SECRET, key
+
+OPENED = [KeySet, Peppers]
+RACE = """
+import sys
+from stagedoor import KeySet, Peppers
+print("ready", flush=True)
+sys.stdin.readline()
+keys, peppers = KeySet.open(sys.argv[1] + "/keys.json"), Peppers.open(sys.argv[1] + "/peppers.json")
+print(keys.entries()[0].id, peppers.entries()[0].value.hex(), len(keys.entries()), len(peppers.entries()))
+"""
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(NOW)
+
+
+def rotate(ring: Any, keep: str | int = "15m", announce: str | int = 300) -> Any:
+    made = ring.rotate(keep=keep, announce=announce)
+    return made.kid if isinstance(made, Key) else made
+
+
+def states(ring: Any, now: float) -> dict[Any, str]:
+    return {entry.id: ring.state(entry, now) for entry in ring.entries()}
+
+
+@pytest.fixture(params=["memory", "file"])
+def ring(request: pytest.FixtureRequest, kind: type[Any], clock: FixedClock, tmp_path: Path) -> Any:
+    return kind.generate(clock=clock) if request.param == "memory" else kind.open(tmp_path / "ring.json", clock=clock)
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_the_life_of_an_entry(ring: Any, clock: FixedClock):
+    """Announced, current, old, gone: each at its own second, and found from the announcement until the end."""
+    first = ring.entries()[0].id
+    second = rotate(ring, keep=900, announce=300)
+    expected = [
+        (0, "current", "announced"),
+        (299.9, "current", "announced"),
+        (300, "old", "current"),
+        (1199.9, "old", "current"),
+        (1200, "gone", "current"),
+        (10**8, "gone", "current"),
+    ]
+    for later, of_first, of_second in expected:
+        now = NOW + later
+        assert states(ring, now) == {first: of_first, second: of_second}
+        assert ring.current(now).id == (first if of_first == "current" else second)
+        assert (ring.find(first, now) is None) is (of_first == "gone")
+        assert ring.find(second, now) is not None
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_rotating_twice(ring: Any, clock: FixedClock):
+    """A second rotation before the first took place loses nobody: each is current in its turn."""
+    first = ring.entries()[0].id
+    second = rotate(ring, announce=300)
+    clock.forward(10)
+    third = rotate(ring, announce=300)
+    assert [ring.current(NOW + later).id for later in (0, 299, 300, 309, 310)] == [first, first, second, second, third]
+    assert len({first, second, third}) == 3
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_what_is_gone_is_forgotten_at_the_next_rotation(ring: Any, clock: FixedClock):
+    """Ended entries leave the ring, and its file."""
+    first = ring.entries()[0].id
+    rotate(ring, keep=60, announce=60)
+    clock.forward(3600)
+    rotate(ring, keep=60, announce=60)
+    assert first not in states(ring, clock.now)
+    assert len(ring.entries()) == 2
+
+
+@pytest.mark.parametrize("kind", OPENED)
+@pytest.mark.parametrize("span", ["", "15", 0, -1, "soon"])
+def test_a_bad_span_changes_nothing(kind: type[Any], span: Any, tmp_path: Path):
+    """A lifetime that is none is a ValueError, and the file stays as it was."""
+    ring = kind.open(tmp_path / "ring.json")
+    before = (tmp_path / "ring.json").read_bytes()
+    for arguments in ({"keep": span, "announce": 300}, {"keep": 300, "announce": span}):
+        with pytest.raises(ValueError):
+            ring.rotate(**arguments)
+    assert (tmp_path / "ring.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("empty", [KeySet(), Peppers()])
+def test_an_empty_ring(empty: Any):
+    """Nothing is found in an empty ring, and nothing can be made with it."""
+    assert empty.find("x", NOW) is None
+    with pytest.raises(ValueError):
+        empty.current(NOW)
+
+
+def test_the_first_is_the_current_one():
+    """`KeySet(a, b)` signs with a and verifies with both; so do peppers, whose ids do not move when one is put in front."""
+    a, b = key("ES256"), key("ES384")
+    keys = KeySet(a, b)
+    assert keys.signing(NOW) is a
+    assert keys.find(b.kid, NOW) is b
+    old, new = SECRET[:32], SECRET[32:]
+    peppers = Peppers(new, old)
+    assert peppers.current_id(NOW) == 2
+    assert peppers.find(1, NOW) == old == Peppers(old).find(1, NOW)
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_first_use_makes_the_file_for_its_owner_only(kind: type[Any], tmp_path: Path):
+    """Whatever the umask, nothing that opening and rotating leave behind can be read by others, the lock neither."""
+    before = os.umask(0)
+    try:
+        ring = kind.open(tmp_path / "ring.json")
+        ring.rotate(keep=60, announce=60)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"ring.json": 0o600, "ring.json.lock": 0o600}
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_what_lies_in_the_way_of_the_new_file_is_not_written_to(kind: type[Any], tmp_path: Path):
+    """A left-over part file, readable by all or a link elsewhere, is put away and not filled with secrets."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("")
+    (tmp_path / f"ring.json.{os.getpid()}.part").symlink_to(elsewhere)
+    kind.open(tmp_path / "ring.json")
+    assert elsewhere.read_text() == ""
+    assert stat.S_IMODE((tmp_path / "ring.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_opening_again(kind: type[Any], tmp_path: Path):
+    """What was made on first use is found again, and opening does not write."""
+    first = kind.open(tmp_path / "ring.json")
+    before = (tmp_path / "ring.json").read_bytes()
+    again = kind.open(str(tmp_path / "ring.json"))
+    assert [entry.id for entry in again.entries()] == [entry.id for entry in first.entries()]
+    assert (tmp_path / "ring.json").read_bytes() == before
+
+
+def test_six_processes_at_once_make_one_key(tmp_path: Path):
+    """Workers that start together all end with the same single key and the same single pepper."""
+    command = [sys.executable, "-c", RACE, str(tmp_path)]
+    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    for worker in workers:
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    answers = {worker.communicate(timeout=60)[0] for worker in workers}
+    assert [worker.returncode for worker in workers] == [0] * 6
+    assert len(answers) == 1
+    assert answers.pop().split()[2:] == ["1", "1"]
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_a_changed_file_is_picked_up(kind: type[Any], tmp_path: Path):
+    """What another process announced is found when it is first asked for, and becomes the current one in its time."""
+    ours, theirs = kind.open(tmp_path / "ring.json"), kind.open(tmp_path / "ring.json")
+    made = rotate(theirs)
+    assert made not in states(ours, NOW)
+    assert ours.find(made, NOW) is not None
+    far = theirs.entries()[0].starts
+    assert ours.current(far).id == made
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_reload(kind: type[Any], tmp_path: Path):
+    """`reload` reads at once, and says whether there was anything new."""
+    ours, theirs = kind.open(tmp_path / "ring.json"), kind.open(tmp_path / "ring.json")
+    assert not ours.reload()
+    made = rotate(theirs)
+    assert ours.reload()
+    assert not ours.reload()
+    assert made in states(ours, NOW)
+    assert not kind.generate().reload()
+
+
+def test_a_key_announced_elsewhere_is_published_here(tmp_path: Path):
+    """The JWKS of a process that signs nothing still holds a key that another one announced."""
+    ours, theirs = KeySet.open(tmp_path / "keys.json"), KeySet.open(tmp_path / "keys.json")
+    made = rotate(theirs)
+    assert made in [jwk["kid"] for jwk in ours.jwks(NOW)["keys"]]
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_two_processes_that_rotate_in_turn(kind: type[Any], tmp_path: Path):
+    """Who rotates without having seen another's rotation loses nothing of it and takes no id twice."""
+    ours, theirs = kind.open(tmp_path / "ring.json"), kind.open(tmp_path / "ring.json")
+    first = ours.entries()[0].id
+    made = [rotate(theirs), rotate(ours), rotate(theirs)]
+    assert set(states(kind.open(tmp_path / "ring.json"), NOW)) == {first, *made}
+    assert len({first, *made}) == 4
+
+
+BROKEN = [
+    b"",
+    b"{",
+    b"\xff\xfe",
+    b"null",
+    b"[]",
+    b"{}",
+    b'{"entries": 1}',
+    b'{"entries": [1]}',
+    b'{"entries": [{}]}',
+    b'{"entries": [{"id": 1, "starts": 0, "ends": null, "value": null}]}',
+    b'{"entries": [{"id": 1, "starts": 0, "ends": null, "value": "AA=="}]}',
+    b'{"entries": [{"id": 1, "starts": 0, "ends": null, "value": ""}]}',
+    b'{"entries": [{"id": 1, "starts": "x", "ends": null, "value": {"kty": "EC"}}]}',
+]
+
+
+@pytest.mark.parametrize("kind", OPENED)
+@pytest.mark.parametrize("content", BROKEN, ids=repr)
+def test_a_broken_file_is_refused_at_the_start(kind: type[Any], content: bytes, tmp_path: Path):
+    """A file that makes no sense is a ValueError that does not carry the file's text, and it is not overwritten."""
+    (tmp_path / "ring.json").write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        kind.open(tmp_path / "ring.json")
+    assert not hasattr(caught.value, "doc")
+    assert (tmp_path / "ring.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [None, *BROKEN], ids=repr)
+@pytest.mark.parametrize("kind", OPENED)
+def test_a_file_that_breaks_later_takes_nothing_away(kind: type[Any], content: bytes | None, tmp_path: Path):
+    """A26: when the file is lost or broken while we run, what is known stays, and the unknown is unknown, not an accident."""
+    path = tmp_path / "ring.json"
+    ring = kind.open(path)
+    known = ring.entries()[0].id
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    assert ring.find(99, NOW) is None
+    assert ring.find(known, NOW) is not None
+    assert ring.current(NOW).id == known
+    with pytest.raises((OSError, ValueError)):
+        ring.reload()
+    assert ring.find(known, NOW) is not None
+
+
+@pytest.mark.parametrize("weak", [b"", b"short", b"x" * 31])
+def test_a_weak_pepper_is_refused_by_every_way_in(weak: bytes, tmp_path: Path):
+    """A13: a pepper has 32 bytes at least, as an argument and in a file."""
+    with pytest.raises(ValueError):
+        Peppers(weak)
+    entry = {"id": 1, "starts": 0, "ends": None, "value": encode(weak)}
+    (tmp_path / "p.json").write_text(json.dumps({"entries": [entry]}))
+    with pytest.raises(ValueError):
+        Peppers.open(tmp_path / "p.json")
+    with pytest.raises(ValueError):
+        Peppers("x" * 32)
+
+
+def test_one_id_for_two_entries(tmp_path: Path):
+    """A file in which two entries have one id is refused."""
+    entry = {"id": 1, "starts": 0, "ends": None, "value": encode(SECRET[:32])}
+    (tmp_path / "p.json").write_text(json.dumps({"entries": [entry, entry]}))
+    with pytest.raises(ValueError):
+        Peppers.open(tmp_path / "p.json")
+
+
+def test_nothing_secret_in_repr(tmp_path: Path):
+    """Neither a ring nor an entry of it shows what it holds."""
+    peppers = Peppers(SECRET[:32])
+    secret = Key.from_secret(SECRET)
+    keys = KeySet(secret)
+    shown = f"{peppers!r} {peppers} {peppers.entries()!r} {keys!r} {keys} {keys.entries()!r}"
+    for form in (repr(SECRET[:32])[2:-1], SECRET[:32].hex(), encode(SECRET[:32]), encode(SECRET), repr(SECRET)[2:-1]):
+        assert form not in shown

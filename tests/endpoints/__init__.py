@@ -1,0 +1,1 @@
+"""Endpoints: the operations through each mount, on each store."""

@@ -1,0 +1,1 @@
+"""Guards: what stands before a route, in each framework."""

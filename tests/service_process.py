@@ -1,0 +1,84 @@
+"""The service as an operator runs it: a process of its own on a free port, stopped by its process id."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+PATIENCE = 30.0
+STAGEDOOR = Path(sys.executable).with_name("stagedoor")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def stagedoor(*arguments: str, data: Path, stdin: str = "") -> str:
+    """What a command of the CLI printed; it must succeed."""
+    command = [str(STAGEDOOR), *arguments, "--data", str(data)]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def environment(**settings: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STAGEDOOR_")}
+    return kept | {"PYTHONWARNINGS": "error"} | {f"STAGEDOOR_{name}": value for name, value in settings.items()}
+
+
+def log_of(data: Path) -> Path:
+    return data.with_suffix(".log")
+
+
+@dataclass
+class ServiceProcess:
+    """A running service. `log` is all that it has printed."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    data: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return log_of(self.data).read_text("utf-8")
+
+    def client(self) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, timeout=PATIENCE)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+
+
+def start(command: str, data: Path, **settings: str) -> ServiceProcess:
+    """`stagedoor serve` or `stagedoor demo`, once it answers."""
+    port = free_port()
+    arguments = [str(STAGEDOOR), command, "--data", str(data), "--port", str(port)]
+    with log_of(data).open("wb") as log:
+        process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, env=environment(**settings))
+    service = ServiceProcess(process, port, data)
+    until = time.monotonic() + PATIENCE
+    while True:
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            raise AssertionError(f"the service did not start:\n{service.log}")
+        try:
+            httpx2.get(f"{service.url}/.well-known/jwks.json", timeout=1.0)
+        except httpx2.TransportError:
+            time.sleep(0.05)
+        else:
+            return service

@@ -1,0 +1,125 @@
+"""What must type-check: the sample of the design, and what types promise. Read by mypy, never run."""
+
+from typing import Annotated, Any, assert_type
+
+import msgspec
+from fastapi import FastAPI
+
+from stagedoor import (
+    AccessToken,
+    Claims,
+    Issuer,
+    KeySet,
+    Peppers,
+    Revocations,
+    SyncIssuer,
+    TokenPair,
+    Verifier,
+    errors,
+)
+from stagedoor.guards.fastapi import Guard
+from stagedoor.stores.sql import SQLStore, SyncSQLStore
+
+app = FastAPI()
+
+
+class MyClaims(msgspec.Struct, frozen=True):
+    """A payload of the application's own."""
+
+    username: str
+    sub: str
+
+
+async def issuing() -> None:
+    """The issuer's half: everything that does I/O is awaited."""
+    store = SQLStore("sqlite:///auth.db")
+    issuer = Issuer(
+        "https://auth.example",
+        audience="https://api.example",
+        store=store,
+        keys=KeySet.open("keys.json"),
+        peppers=Peppers.open("peppers.json"),
+        access="15m",
+        refresh_idle="30d",
+        refresh_absolute="90d",
+    )
+    await store.migrate()
+    pair = await issuer.issue("user-42", scope="orders:read", claims={"username": "ada"})
+    pair = await issuer.refresh(pair.refresh_token)
+    assert_type(pair, TokenPair)
+    assert_type(pair.access_token, str)
+    await issuer.revoke(pair.refresh_token)
+    assert_type(issuer.verifier().verify(pair.access_token), AccessToken[Claims])
+    assert_type(issuer.verifier(claims=MyClaims).verify(pair.access_token), AccessToken[MyClaims])
+
+
+def issuing_without_a_loop() -> None:
+    """SyncIssuer and SyncSQLStore carry the same words."""
+    store = SyncSQLStore("sqlite:///auth.db")
+    issuer = SyncIssuer(
+        "https://auth.example",
+        audience="https://api.example",
+        store=store,
+        keys=KeySet.open("keys.json"),
+        peppers=Peppers.open("peppers.json"),
+        access=900,  # a bare number is seconds
+    )
+    store.migrate()
+    pair = issuer.issue("user-42", scope="orders:read", claims={"username": "ada"})
+    pair = issuer.refresh(pair.refresh_token)
+    assert_type(pair, TokenPair)
+    issuer.revoke(pair.refresh_token)
+    assert_type(issuer.verifier().verify(pair.access_token), AccessToken[Claims])
+
+
+def verifying(text: str) -> None:
+    """The resource server's half: no store, and the parameter of AccessToken defaults to Claims."""
+    verifier = Verifier(
+        "https://auth.example",
+        audience="https://api.example",
+        keys=KeySet.generate(),
+        revocations=Revocations.until_expiry(),
+    )
+    try:
+        token: AccessToken = verifier.verify(text)
+    except (errors.TokenExpired, errors.BadSignature) as error:
+        assert_type(error.code, str)
+        return
+    assert_type(token.subject, str)
+    assert_type(token.claims, Claims)
+    assert_type(token.claims["username"], Any)
+
+
+def typed_verifier() -> Verifier[MyClaims]:
+    """A verifier that knows the application's claims."""
+    return Verifier(
+        "https://auth.example",
+        audience="https://api.example",
+        keys=KeySet.generate(),
+        revocations=Revocations.until_expiry(),
+        claims=MyClaims,
+    )
+
+
+guard = Guard(typed_verifier())
+assert_type(guard, Guard[MyClaims])
+
+
+@app.get("/orders")
+async def orders(token: Annotated[AccessToken[MyClaims], guard("orders:read")]) -> str:
+    """The Annotated form: mypy reads the type, and cannot compare it with the guard's."""
+    assert_type(token.claims, MyClaims)
+    return token.claims.username
+
+
+@app.get("/me")
+async def me(token: AccessToken[MyClaims] = guard()) -> str:
+    """The default-value form: mypy checks the type against the guard."""
+    return token.claims.username
+
+
+def other_tokens(keys: KeySet) -> None:
+    """A token that is not an access token has a typ of its own."""
+    invitation = keys.sign({"sub": "user-42"}, typ="invitation+jwt", expires="7d")
+    assert_type(invitation, str)
+    keys.verify(invitation, typ="invitation+jwt")
