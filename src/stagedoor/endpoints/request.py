@@ -21,6 +21,7 @@ LARGEST_BODY = 8 * 1024
 """Bytes; a larger body is refused before it is read."""
 LARGEST_HEADERS = 32 * 1024
 """Bytes of all headers together."""
+_WITH_PORT = re.compile(r"\[([^]]*)\](?::[0-9]{1,5})?|([^:]*):[0-9]{1,5}")
 Network = IPv4Network | IPv6Network
 T = TypeVar("T")
 
@@ -86,8 +87,10 @@ def client_address(request: Request, proxies: tuple[Network, ...]) -> str:
 
 
 def _plain(text: str) -> IPv4Address | IPv6Address | None:
+    """The address in "192.0.2.1", "192.0.2.1:443", "2001:db8::1" or "[2001:db8::1]:443": proxies write them all."""
+    found = _WITH_PORT.fullmatch(text)
     try:
-        address = ip_address(text)
+        address = ip_address(found[1] or found[2] if found else text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

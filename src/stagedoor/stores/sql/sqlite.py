@@ -74,16 +74,13 @@ class Database:
                 if connection is None:
                     connection = _connect(self._url)
                 _run(connection, waiting)
-            except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it and the thread must go on
                 _fail(waiting, StoreError(_reason(error)))
                 if connection is not None:
-                    with contextlib.suppress(sqlite3.Error, SQLAlchemyError):
-                        connection.invalidate()
-                        connection.close()
+                    _disconnect(connection)
                 connection = None  # the next batch tries a fresh one
         if connection is not None:
-            connection.close()
-            connection.engine.dispose()
+            _disconnect(connection)
 
 
 def _batch(jobs: queue.SimpleQueue[_Job | None]) -> list[_Job] | None:
@@ -135,19 +132,33 @@ def _connect(url: str) -> Connection:
         url, hide_parameters=True, connect_args={"isolation_level": None, "timeout": _PATIENCE, "check_same_thread": False}
     )
     connection = engine.connect()
-    cursor = connection.connection.cursor()
+    try:
+        cursor = connection.connection.cursor()
+        _write_ahead(cursor)
+        cursor.execute("PRAGMA synchronous=FULL")
+    except BaseException:
+        _disconnect(connection)
+        raise
+    return connection
+
+
+def _disconnect(connection: Connection) -> None:
+    with contextlib.suppress(sqlite3.Error, SQLAlchemyError):  # a broken one may refuse even this
+        connection.close()
+    connection.engine.dispose()
+
+
+def _write_ahead(cursor: Any) -> None:
     until = time.monotonic() + _PATIENCE
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
-            break
+            return
         except sqlite3.OperationalError:
             # Several processes that make a new file at once: this one statement does not wait for the lock by itself.
             if time.monotonic() > until:
                 raise
             time.sleep(0.02)
-    cursor.execute("PRAGMA synchronous=FULL")
-    return connection
 
 
 def _fail(jobs: list[_Job], error: BaseException) -> None:
