@@ -24,6 +24,7 @@ FLOORS = {
     **dict.fromkeys(["endpoints", "feeds", "client", "testing"], 8),
     "service": 9,
     "cli": 10,
+    "__main__": 11,
 }
 CORE = 6
 FACE_FLOOR = 6.5  # the face stands on the core; who imports the face must stand above it

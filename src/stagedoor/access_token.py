@@ -114,6 +114,8 @@ class Reader(Generic[C]):
         claims: type[C],
         clock: Callable[[], float],
     ) -> None:
+        if claims is not Claims and isinstance(msgspec.inspect.type_info(claims), msgspec.inspect.CustomType):
+            raise TypeError("claims is a msgspec.Struct, a dataclass or a TypedDict")
         self.issuer = issuer
         self.revocations = revocations
         self._audience = audience
@@ -125,6 +127,8 @@ class Reader(Generic[C]):
         """The access token in this text, or TokenError: MalformedToken, AlgorithmNotAllowed, UnknownKey, BadSignature, then
         ClaimRejected (TokenExpired, TokenNotYetValid), then TokenRevoked. No I/O, no scope: what a route asks for is the guard's.
         """
+        if not isinstance(token, str):
+            raise TypeError("verify takes the token as text")
         now = self._clock()
         signed = jws.verify(token, self._keys, now)
         access_token = self._accept(signed, now)

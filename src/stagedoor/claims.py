@@ -53,7 +53,7 @@ def check_times(payload: Mapping[str, Any], now: float) -> None:
 def check_issuer(payload: Mapping[str, Any], issuer: str) -> None:
     """`iss` must be this issuer, to the letter; else ClaimRejected."""
     if text_claim(payload, "iss") != issuer:
-        raise ClaimRejected("iss", "another issuer")
+        raise ClaimRejected("iss", f"another issuer than {issuer!r}")
 
 
 def check_audience(payload: Mapping[str, Any], audience: frozenset[str]) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def check_audience(payload: Mapping[str, Any], audience: frozenset[str]) -> tupl
     if not named or not all(isinstance(name, str) for name in named):
         raise ClaimRejected("aud", "missing" if value is None else "not a text or a list of texts")
     if audience.isdisjoint(named):
-        raise ClaimRejected("aud", "another audience")
+        raise ClaimRejected("aud", f"none of {sorted(audience)}")
     return named
 
 

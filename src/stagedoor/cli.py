@@ -394,7 +394,3 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """The command `stagedoor`."""
     sys.exit(run(sys.argv[1:]))
-
-
-if __name__ == "__main__":
-    main()

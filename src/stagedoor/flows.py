@@ -5,12 +5,13 @@ Never knows whether it is driven with await or without; never a request, a cooki
 
 from __future__ import annotations
 
+import inspect
 import secrets
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
@@ -67,7 +68,16 @@ class TokenPair:
 
 
 class Flows(Generic[S]):
-    """The flows and what they need. Lifetimes are spans such as "15m", or seconds; a mistake in them is a TypeError or ValueError here."""
+    """The flows and what they need.
+
+    `issuer` is the `iss` of all tokens, `audience` who is to accept them. Lifetimes are spans such as "15m", or seconds: of an access
+    token (`access`), of a session without a refresh (`refresh_idle`), of a session at the longest (`refresh_absolute`), and how long a
+    refresh may be repeated (`retry_window`). `session_limit`: live sessions a subject may have; the oldest ends for a new one. `client_id`:
+    claim of that name, the audience unless given. `events` is told what happens; by default it goes to the log `stagedoor.events`.
+    TypeError or ValueError where something does not fit.
+    """
+
+    _awaits: ClassVar[bool]
 
     def __init__(
         self,
@@ -86,10 +96,18 @@ class Flows(Generic[S]):
         events: Listener = log,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if not isinstance(issuer, str) or not isinstance(audience, str):
+            raise TypeError("an issuer's name and the audience of its access tokens are one text each")
         if not issuer or not audience:
             raise ValueError("an issuer needs its own name and the audience of its access tokens")
         if not isinstance(keys, KeySet) or not isinstance(peppers, Peppers):
             raise TypeError("keys is a KeySet, peppers is a Peppers")
+        if isinstance(store, type) or not callable(getattr(store, "rotate", None)):
+            raise TypeError("store is a store, such as SQLStore('sqlite:///auth.db')")
+        if inspect.iscoroutinefunction(store.rotate) is not self._awaits:
+            raise TypeError("Issuer takes an async store such as SQLStore, SyncIssuer a sync one such as SyncSQLStore")
+        if not keys.signing(clock()).can_sign:
+            raise TypeError("these keys verify only: an issuer needs a private key")
         if session_limit < 1:
             raise ValueError("session_limit is at least 1")
         self.name = issuer
@@ -226,7 +244,7 @@ class Flows(Generic[S]):
         else:
             self._remember(session.id, now)
 
-    def _revoke_session(self, session_id: str, reason: str, subject: str | None) -> Flow[None]:
+    def _revoke_session(self, session_id: str | bytes, reason: str, subject: str | None) -> Flow[None]:
         now = self._clock()
         known = _session_id(session_id)
         if not (yield lambda store: store.revoke(known, reason, now, subject=subject)):
@@ -338,8 +356,8 @@ def _check_attempt(attempt: str | None) -> None:
         raise InvalidRequest("An attempt id (Idempotency-Key) is 16 to 255 visible ASCII characters.")
 
 
-def _session_id(text: str) -> bytes:
+def _session_id(id_: str | bytes) -> bytes:
     try:
-        return decode(text)
+        return id_ if isinstance(id_, bytes) else decode(id_)
     except MalformedToken:
         raise NotFound from None

@@ -20,6 +20,8 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Issuer(Flows[Store]):
     """Issues, refreshes and ends sessions for one audience, on an async store. SyncIssuer has the same words without await."""
 
+    _awaits = True
+
     async def issue(
         self,
         subject: str,
@@ -49,8 +51,8 @@ class Issuer(Flows[Store]):
         """Log out: end the session of this genuine token, old or new. RefreshTokenUnknown for any other; StoreError."""
         await self._run(self._logout(refresh_token))
 
-    async def revoke_session(self, session_id: str, *, reason: str = "revoked", subject: str | None = None) -> None:
-        """End one session by its `sid`. NotFound where it is not live, or not of this subject; StoreError."""
+    async def revoke_session(self, session_id: str | bytes, *, reason: str = "revoked", subject: str | None = None) -> None:
+        """End one session, by `sid` or Session.id. NotFound where it is not live, or not of this subject; StoreError."""
         await self._run(self._revoke_session(session_id, reason, subject))
 
     async def revoke_subject(self, subject: str, *, reason: str = "revoked") -> int:
@@ -76,6 +78,8 @@ class Issuer(Flows[Store]):
 class SyncIssuer(Flows[SyncStore]):
     """Issuer for code without an event loop, on a sync store: the same words, the same flows."""
 
+    _awaits = False
+
     def issue(
         self,
         subject: str,
@@ -96,7 +100,7 @@ class SyncIssuer(Flows[SyncStore]):
         """As Issuer.revoke."""
         self._run(self._logout(refresh_token))
 
-    def revoke_session(self, session_id: str, *, reason: str = "revoked", subject: str | None = None) -> None:
+    def revoke_session(self, session_id: str | bytes, *, reason: str = "revoked", subject: str | None = None) -> None:
         """As Issuer.revoke_session."""
         self._run(self._revoke_session(session_id, reason, subject))
 

@@ -35,6 +35,8 @@ class KeySet(Ring[Key]):
     """
 
     def __init__(self, *keys: Key, clock: Callable[[], float] = time.time) -> None:
+        if not all(isinstance(key, Key) for key in keys):
+            raise TypeError("KeySet takes Key objects; KeySet.from_secret, from_pem and from_jwks take what keys are made of")
         super().__init__([Entry(key.kid, key, starts=-float(n)) for n, key in enumerate(keys)], clock=clock)
 
     @classmethod
@@ -72,6 +74,8 @@ class KeySet(Ring[Key]):
     @classmethod
     def from_jwks(cls, document: Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> Self:
         """The public signature keys of a JWKS. Keys of other kinds and uses are passed over; KeyRejected for private parts."""
+        if not isinstance(document, Mapping):
+            raise TypeError("from_jwks takes the JWKS as a dict, not its text or its URL")
         found = document.get("keys")
         if not isinstance(found, list) or not all(isinstance(jwk, dict) for jwk in found):
             raise KeyRejected("key_malformed", "a JWKS is an object with a list 'keys'")
@@ -105,10 +109,11 @@ class KeySet(Ring[Key]):
         """The key that signs at this moment. ValueError where there is none."""
         return self.current(now).value
 
-    def jwks(self, now: float) -> dict[str, Any]:
+    def jwks(self, now: float | None = None) -> dict[str, Any]:
         """The JWKS to publish: announced, signing and retiring keys, public parts only; empty for shared secrets."""
         self._look()
-        entries = [entry for entry in self.entries() if self.state(entry, now) != "gone" and not entry.value.is_secret]
+        moment = self._clock() if now is None else now
+        entries = [entry for entry in self.entries() if self.state(entry, moment) != "gone" and not entry.value.is_secret]
         return {"keys": [entry.value.jwk() for entry in entries]}
 
     def rotate(self, *, keep: str | int, announce: str | int = JWKS_MAX_AGE) -> Key:

@@ -15,13 +15,13 @@ import httpx2
 
 def test_the_module_runs_as_a_process(tmp_path: Path):
     """`python -m stagedoor.cli`, with warnings as errors, ends with the code of the command, and a closed pipe is no accident."""
-    command = [sys.executable, "-W", "error", "-m", "stagedoor.cli", "users", "list", "--data", "nowhere"]
+    command = [sys.executable, "-W", "error", "-m", "stagedoor", "users", "list", "--data", "nowhere"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[0] == "stagedoor: error: there is no Stagedoor in nowhere (no such folder)"
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "stagedoor.cli", "settings"]
+    command = [sys.executable, "-m", "stagedoor", "settings"]
     done = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
@@ -29,7 +29,7 @@ def test_the_module_runs_as_a_process(tmp_path: Path):
 
 def demo(folder: Path, port: int) -> tuple[subprocess.Popen[str], list[str]]:
     """A running demo, and the three lines that it prints."""
-    command = [sys.executable, "-W", "error", "-m", "stagedoor.cli", "demo", "--port", str(port)]
+    command = [sys.executable, "-W", "error", "-m", "stagedoor", "demo", "--port", str(port)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, [process.stdout.readline().rstrip("\n") for _ in range(3)]
@@ -64,7 +64,7 @@ def test_serving_without_an_account_says_how_to_add_one(tmp_path: Path):
     """`serve` makes its data folder, tells that nobody can log in yet, and answers all the same."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-W", "error", "-m", "stagedoor.cli", "serve", "--port", str(port), "--data", "new"]
+    command = [sys.executable, "-W", "error", "-m", "stagedoor", "serve", "--port", str(port), "--data", "new"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None

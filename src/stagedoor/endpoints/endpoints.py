@@ -6,7 +6,6 @@ Never knows a framework, a password's check or a user's table: the application's
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -37,7 +36,6 @@ from stagedoor.issuer import Issuer
 from stagedoor.keyset import JWKS_MAX_AGE
 from stagedoor.scope import Scope
 
-_log = logging.getLogger("stagedoor.endpoints")
 _LONGEST_DEVICE = 200
 
 
@@ -53,6 +51,12 @@ class Account:
     """What goes into each access token of the session."""
     confirm: Callable[[], Any] | None = None
     """Asked (sync or async) once the session stands: is the account still as it was when its password was checked?"""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.subject, str) or not self.subject:
+            raise TypeError("an account's subject is a text with something in it")
+        if not isinstance(self.scope, Scope):
+            raise TypeError("an account's scope is a Scope: Scope.parse('orders:read orders:write')")
 
 
 Authenticate = Callable[[str, str], Any]
@@ -137,7 +141,6 @@ class Endpoints:
         try:
             return await operation.answer(request)
         except AuthError as error:
-            _log.debug("%s refused: %s", operation.name, error.code)
             return refusal(error)
 
     async def _login(self, request: Request) -> Response:
@@ -153,6 +156,8 @@ class Endpoints:
             raise
         if account is None:
             raise BadCredentials
+        if not isinstance(account, Account):
+            raise TypeError("authenticate returns an Account, or None for whoever may not log in")
         await self._throttle.forgive(attempt)
         pair = await self.issuer.issue(
             account.subject,

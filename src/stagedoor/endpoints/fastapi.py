@@ -17,7 +17,7 @@ from pydantic import BaseModel, create_model
 from starlette.routing import Route
 
 from stagedoor.endpoints.endpoints import Endpoints, Operation
-from stagedoor.endpoints.mount import Answering, lifespan, paths_of
+from stagedoor.endpoints.mount import Answering, check_app, lifespan, paths_of
 from stagedoor.endpoints.shapes import ErrorResponse
 
 _MEANINGS = {
@@ -44,8 +44,10 @@ def mount(
 
     The store is migrated when the application starts and closed when it stops. ValueError for a name that is no operation.
     """
+    table = paths_of(endpoints, prefix, paths, jwks)
+    check_app(app, FastAPI, (path for _, path in table))
     models: dict[type, type[BaseModel]] = {}
-    for operation, path in paths_of(endpoints, prefix, paths, jwks):
+    for operation, path in table:
         _add(app, endpoints, operation, path, models)
     app.router.lifespan_context = lifespan(app.router.lifespan_context, endpoints.issuer.store)
 

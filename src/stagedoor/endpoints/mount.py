@@ -6,7 +6,7 @@ Never knows a framework.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -23,7 +23,9 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
 def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None, jwks: str) -> list[tuple[Operation, str]]:
-    """Each operation and its whole path. ValueError for a prefix or a path without its slash, an unknown name, a path twice."""
+    """Each operation and its whole path. TypeError for no Endpoints; ValueError for a path without its slash or twice, an unknown name."""
+    if not isinstance(endpoints, Endpoints):
+        raise TypeError("mount(app, endpoints) takes the application, then Endpoints")
     chosen = dict(paths or {})
     unknown = chosen.keys() - {operation.name for operation in endpoints.operations}
     if unknown:
@@ -42,6 +44,16 @@ def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None,
         if times > 1:
             raise ValueError(f"two operations cannot share the path {path!r}: the second would never be reached")
     return found
+
+
+def check_app(app: Any, framework: type[Any], paths: Iterable[str]) -> None:
+    """TypeError for anything but the framework's application, ValueError for a path that the application has already."""
+    if not isinstance(app, framework):
+        raise TypeError(f"mount(app, endpoints) takes the {framework.__name__} application itself")
+    taken = {getattr(route, "path", None) for route in app.router.routes}
+    for path in paths:
+        if path in taken:
+            raise ValueError(f"the application has {path!r} already, and this one would never be reached: choose prefix=, paths= or jwks=")
 
 
 class Answering:

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from stagedoor.endpoints.endpoints import Endpoints, Operation
-from stagedoor.endpoints.mount import Answering, lifespan, paths_of
+from stagedoor.endpoints.mount import Answering, check_app, lifespan, paths_of
 
 
 def mount(
@@ -26,7 +26,9 @@ def mount(
 
     The store is migrated when the application starts and closed when it stops. ValueError for a name that is no operation.
     """
-    for operation, path in paths_of(endpoints, prefix, paths, jwks):
+    table = paths_of(endpoints, prefix, paths, jwks)
+    check_app(app, Starlette, (path for _, path in table))
+    for operation, path in table:
         app.router.routes.append(_route(endpoints, operation, path))
     app.router.lifespan_context = lifespan(app.router.lifespan_context, endpoints.issuer.store)
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from stagedoor.errors import AuthError
-from stagedoor.guards.guard import Gate, Verifies, ask, require_true, scope_of
+from stagedoor.guards.guard import Gate, Verifies, ask, check_callable, require_true, scope_of
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import Response, refusal
 
@@ -47,6 +47,7 @@ class GuardMiddleware:
         self._exact = frozenset(path for path in paths if not path.endswith("/*"))
         self._below = tuple(path.removesuffix("*") for path in paths if path.endswith("/*"))
         self._required = scope_of(tuple(scopes))
+        check_callable(check)
         self._check = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

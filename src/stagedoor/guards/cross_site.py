@@ -52,7 +52,7 @@ def check_cross_site(headers: Headers, origins: frozenset[str]) -> None:
     if origin is not None:
         if origin.lower() in origins or _is_own(origin, headers):
             return
-        raise CrossSiteRefused("Cookies are not accepted from a page of this Origin: it is not on the list of origins.")
+        raise CrossSiteRefused("Cookies are not accepted from a page of this Origin: it is not on the list of origins=.")
     if site is not None:
         raise CrossSiteRefused("Cookies are not accepted from a page of another origin: Sec-Fetch-Site says so.")
     content_type = (headers.one(b"content-type") or "").partition(";")[0].strip().lower()

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from stagedoor.access_token import AccessToken, C
 from stagedoor.errors import AuthError
-from stagedoor.guards.guard import REFUSED, Gate, ask, require_true, scope_of
+from stagedoor.guards.guard import REFUSED, Gate, ask, check_callable, require_true, scope_of
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import Response, refusal
 from stagedoor.scope import Scope
@@ -42,8 +42,14 @@ class Guard(Gate[C]):
         """The token, or None for a request without one: `Annotated[AccessToken | None, guard.optional()]`. A bad token is refused."""
         return cast("AccessToken[C] | None", self._dependency(scope_of(scopes), check, self.admit_optional))
 
+    @property
+    def __signature__(self) -> Any:
+        """What FastAPI asks of a dependency: asked of the guard itself, it was put into Depends by mistake."""
+        raise TypeError('guard() is the dependency: write Annotated[AccessToken, guard("orders:read")], without Depends')
+
     @staticmethod
     def _dependency(required: Scope, check: Check | None, admit: Callable[..., Any]) -> Any:
+        check_callable(check)
         return Security(_Admission(required, check, admit), scopes=sorted(required))
 
 

@@ -36,7 +36,7 @@ class Gate(Generic[C]):
     """
 
     def __init__(self, verifier: Verifies[C], *, origins: Iterable[str] = (), cookie: bool = True) -> None:
-        if not callable(getattr(verifier, "verify", None)):
+        if isinstance(verifier, type) or not callable(getattr(verifier, "verify", None)):
             raise TypeError("a guard takes a Verifier, or issuer.verifier()")
         self._verifier = verifier
         self._origins = origins_of(origins)
@@ -71,6 +71,12 @@ def scope_of(scopes: tuple[str, ...]) -> Scope:
     if not all(isinstance(text, str) for text in scopes):
         raise TypeError('a guard takes scopes as texts: guard("orders:read")')
     return Scope(token for text in scopes for token in Scope.parse(text))
+
+
+def check_callable(check: object) -> None:
+    """TypeError for an application's own check that cannot be called."""
+    if check is not None and not callable(check):
+        raise TypeError("check is a function: (token, request) -> True or False")
 
 
 def require_true(verdict: object) -> None:

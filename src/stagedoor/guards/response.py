@@ -5,6 +5,7 @@ Never knows a framework: those only carry it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import msgspec
 
 from stagedoor.errors import AuthError, InsufficientScope, MethodNotAllowed, MissingToken, StepUpRequired
 
+_log = logging.getLogger("stagedoor.refusals")
 _REALM = "stagedoor"
 _NO_STORE = ("cache-control", "no-store")
 _JSON = ("content-type", "application/json")
@@ -41,7 +43,11 @@ def json_response(content: object, *headers: tuple[str, str], status: int = 200)
 
 
 def refusal(error: AuthError) -> Response:
-    """What a client is told: `{"error", "error_description"}`, the challenge of RFC 6750 for 401 and 403, Retry-After."""
+    """What a client is told: `{"error", "error_description"}`, the challenge of RFC 6750 for 401 and 403, Retry-After.
+
+    Why it was refused stands in the log `stagedoor.refusals`: at level DEBUG, and as a WARNING where we are to blame (503).
+    """
+    _log.log(logging.WARNING if error.status >= 500 else logging.DEBUG, "%d %s: %s", error.status, error.code, error)
     headers = []
     if error.status in (401, 403):
         headers.append(("www-authenticate", challenge(error)))

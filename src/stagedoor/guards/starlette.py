@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from stagedoor.access_token import AccessToken, C
 from stagedoor.errors import AuthError
-from stagedoor.guards.guard import REFUSED, Gate, ask, require_true, scope_of
+from stagedoor.guards.guard import REFUSED, Gate, ask, check_callable, require_true, scope_of
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import refusal
 
@@ -56,6 +56,8 @@ class Guard(Gate[C]):
     def _guarded(
         self, endpoint: Endpoint, admit: Callable[[Request], AccessToken[C] | None], check: Check | None
     ) -> Callable[[Request], Awaitable[Any]]:
+        check_callable(check)
+
         @wraps(endpoint)
         async def guarded(request: Request) -> Any:
             try:
