@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import logging
 import re
 import runpy
 from pathlib import Path
@@ -20,6 +22,7 @@ from stagedoor.stores.memory import MemoryStore
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+GUIDE = (ROOT / "docs" / "guide.md").read_text("utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
 
 
@@ -91,6 +94,17 @@ def test_the_readme_app_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert fresh["refresh_token"] != pair["refresh_token"]
 
 
+async def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of the guide runs from top to bottom, as one program."""
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    assert len(blocks) > 5
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
+    program = compile("\n".join(blocks), "guide.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    running = eval(program, {"__name__": "guide"})
+    await running
+
+
 def test_the_readme_names_tests_that_exist() -> None:
     """Each test that the table of situations points at is really there."""
     named = set(re.findall(r"`(test_\w+)`", README))
@@ -102,7 +116,7 @@ def test_the_readme_names_tests_that_exist() -> None:
     assert named <= defined
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/reference.md", "docs/explanation.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/reference.md", "docs/explanation.md"])
 def test_links_lead_somewhere(page: str) -> None:
     """Every relative link of the documentation leads to a file."""
     text = (ROOT / page).read_text("utf-8")

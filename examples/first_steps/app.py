@@ -1,7 +1,7 @@
 """What every tutorial on tokens shows, done right.
 
 An access token of 1 h and a refresh token of 7 d for {username, sub}; POST /refresh-token, which takes the cookie and answers
-{"accessToken": …}; a guard with a check of one's own; a protected route. Run it from this folder:
+{"accessToken": …}; a guard with a check of one's own; a protected route. It needs "stagedoor[fastapi,sql]" and uvicorn:
 
     python app.py        and open http://localhost:8000
 """

@@ -42,6 +42,7 @@ from stagedoor.service.terminal import (
 # Typer carries its own click or depends on one, as its version has it: the root of their usage errors is where both agree.
 UsageError: Any = typer.BadParameter.__mro__[1]
 
+_A_DAY = 86_400  # the service may run with a longer STAGEDOOR_ACCESS than this shell knows of
 DATA_HELP = "Folder of the database, the keys and the peppers. Default: STAGEDOOR_DATA, else ./stagedoor-data."
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help=DATA_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts; moments are Unix seconds.")]
@@ -154,7 +155,7 @@ def users_add(
         bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input instead of asking for it.")
     ] = False,
     scope: Annotated[
-        str, typer.Option(metavar="SCOPE", help='What the account may be granted: words with one space between. Default: "", nothing.')
+        str, typer.Option(metavar="SCOPE", help='What the account may be granted: words separated by one space. Default: "", nothing.')
     ] = "",
     data: Data = None,
 ) -> None:
@@ -282,11 +283,11 @@ def keys_rotate(data: Data = None) -> None:
     """Announce a new signing key; prints its id.
 
     It has the algorithm of the one that signs now. It stands in the JWKS at once and signs after 5 minutes, when everybody who caches the
-    JWKS knows it. The old key then checks what it signed for one access token's life and a minute more. A running `stagedoor serve` takes
-    it over within seconds.
+    JWKS knows it. The old key then checks what it signed for a day, or for one access token's life where that is longer. A running
+    `stagedoor serve` picks it up within seconds.
     """
     settings = _settings(data=data)
-    print(_with(settings, lambda house: house.keys.rotate(keep=seconds(settings.access) + 60).kid))
+    print(_with(settings, lambda house: house.keys.rotate(keep=max(seconds(settings.access) + 60, _A_DAY)).kid))
 
 
 @keys.command("jwks")

@@ -12,7 +12,7 @@ _TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 
 
 class Scope(frozenset[str]):
-    """A frozen set of scope tokens; as text they stand sorted, parted by one space."""
+    """A frozen set of scope tokens; as text they stand sorted, separated by one space."""
 
     __slots__ = ()
 

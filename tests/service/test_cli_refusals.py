@@ -36,7 +36,7 @@ def test_adding_refuses_in_two_lines(transcript: Transcript):
         stagedoor: hint: …
         (exit 1)
         $ echo 'correct horse' | stagedoor users add ada --password-stdin --scope 'a  b' --data data
-        stagedoor: error: a scope is words with one space between, such as "orders:read orders:write"
+        stagedoor: error: a scope is words separated by one space, such as "orders:read orders:write"
         stagedoor: hint: …
         (exit 1)
         $ stagedoor users list --data data --json

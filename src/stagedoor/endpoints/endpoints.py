@@ -242,7 +242,7 @@ def _granted(held: Scope, asked: str | None) -> Scope:
     try:
         scope = Scope.parse(asked)
     except ValueError:
-        raise InvalidScope("The scope is not a list of scope tokens, parted by one space.") from None
+        raise InvalidScope("The scope is not a list of scope tokens, separated by one space.") from None
     if not held.covers(scope):
         raise InvalidScope("The account does not have all of this scope.")
     return scope

@@ -194,4 +194,4 @@ def _scope(text: str) -> Scope:
     try:
         return Scope.parse(text)
     except ValueError:
-        raise InvalidRequest('A scope is words with one space between, such as "orders:read orders:write".') from None
+        raise InvalidRequest('A scope is words separated by one space, such as "orders:read orders:write".') from None

@@ -6,7 +6,7 @@ const UNREACHABLE = "The service is not reachable just now. Nobody was logged ou
 const COOKIE_NOTE = "the refresh token rotated or was kept: it is in an HttpOnly cookie, this page cannot read it.";
 const REFUSED = "Every guarded route refuses it from now on. Try one, then press Refresh.";
 const HINTS = {
-  401: "The token is not accepted any more, and the challenge says why. Press Refresh to get a new one.",
+  401: "The token is not accepted any more, and the challenge says why. Press Refresh to get a new one, or log in again if the session has ended.",
   403: "The token is genuine, but it lacks the scope that this route asks for. A refresh does not change that.",
 };
 const NEW_ORDER = { item: "Ticket, row F", quantity: 2 };
