@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from stagedoor.errors import AuthError, NotFound, TokenRevoked
 from stagedoor.lifetime import seconds
 from stagedoor.service.app import create_app
 from stagedoor.service.composition import Composition, DataError, compose
+from stagedoor.service.demo import first_user
 from stagedoor.service.server import ServerError, listen
 from stagedoor.service.server import serve as run_server
 from stagedoor.service.settings import Settings, SettingsError
@@ -110,17 +110,8 @@ def demo(port: Port = None, host: Host = None, data: Data = None) -> None:
     can watch them expire. The data folder is ./demo-data unless one is named.
     """
     settings = _settings({"data": "demo-data", "access": "60s"}, data=data, host=host, port=port)
-    password = secrets.token_urlsafe(12)
-
-    async def first_user(house: Composition) -> None:
-        try:
-            await house.accounts.enable("ada")
-            await house.accounts.set_password("ada", password)
-        except NotFound:
-            await house.accounts.add("ada", password, "orders:read orders:write")
-
     with listen(settings) as listener:
-        _with(settings, first_user, create=True)
+        password = _with(settings, first_user, create=True)
         print(f"url:      {settings.issuer_url}\nusername: ada\npassword: {password}", flush=True)
         run_server(create_app(settings, sample=True), listener, settings)
 
@@ -180,8 +171,11 @@ def users_disable(name: Name, data: Data = None) -> None:
     settings = _settings(data=data)
 
     async def disable(house: Composition) -> int:
-        subject = await house.accounts.disable(name)
-        return await house.issuer.revoke_subject(subject, reason="account_disabled")
+        subject = (await house.accounts.find(name)).subject
+        ended = await house.issuer.revoke_subject(subject, reason="account_disabled")
+        await house.accounts.disable(name)
+        # Once more, for who logged in between. Cut short, this leaves an enabled account, never a disabled one that goes on refreshing.
+        return ended + await house.issuer.revoke_subject(subject, reason="account_disabled")
 
     ended = _with(settings, disable)
     print(f"disabled {name}: {ended} session{'' if ended == 1 else 's'} ended")
@@ -388,6 +382,10 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a full disk, above all
+        say("error", f"{error.strerror or error} {error.filename or ''}".strip().lower())
+        say("hint", "nothing was changed")
         return 1
     return code if isinstance(code, int) else 0
 

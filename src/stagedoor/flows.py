@@ -149,8 +149,8 @@ class Flows(Generic[S]):
     ) -> Flow[TokenPair]:
         if not isinstance(subject, str) or not subject:
             raise ValueError("a subject is a text with something in it")
-        check_application_claims(claims)
         plain: dict[str, Any] = msgspec.to_builtins(dict(claims))  # TypeError for what no JSON can say, before anything is written
+        check_application_claims(plain)  # as they will be written: a name may have been an enum's member before
         granted = Scope.parse(scope) if isinstance(scope, str) else Scope(scope)
         now = self._clock()
         session_id, seed, secret = secrets.token_bytes(16), secrets.token_bytes(32), secrets.token_bytes(32)

@@ -10,9 +10,10 @@ import hmac
 import secrets
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from stagedoor.encoding import decode, encode
@@ -48,14 +49,15 @@ class RefreshToken:
 class Peppers(Ring[bytes]):
     """The secrets under which refresh tokens are made and checked; 32 bytes each, kept apart from the database."""
 
-    def __init__(self, *peppers: bytes, clock: Callable[[], float] = time.time) -> None:
-        for pepper in peppers:
+    def __init__(self, peppers: bytes | Mapping[int, bytes] = MappingProxyType({}), *, clock: Callable[[], float] = time.time) -> None:
+        """One pepper, or several by their ids (1 to 65535), of which the highest is current: an id stays with its pepper for ever."""
+        numbered = {1: peppers} if isinstance(peppers, bytes) else dict(peppers)
+        for number, pepper in numbered.items():
             if not isinstance(pepper, bytes) or len(pepper) < 32:
                 raise ValueError("a pepper is at least 32 random bytes")
-        super().__init__(
-            [Entry(len(peppers) - n, pepper, starts=-float(n)) for n, pepper in enumerate(peppers)],
-            clock=clock,
-        )
+            if type(number) is not int or not 0 < number < 65536:
+                raise ValueError("a pepper's id is a number from 1 to 65535")
+        super().__init__([Entry(number, pepper, starts=float(number - 65536)) for number, pepper in numbered.items()], clock=clock)
 
     @classmethod
     def generate(cls, *, clock: Callable[[], float] = time.time) -> Self:

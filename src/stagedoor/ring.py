@@ -6,6 +6,7 @@ Never knows what it holds: keys and peppers live by the same rules.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -22,6 +23,7 @@ except ImportError:  # pragma: no cover - Windows: first use is still safe, two 
     fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
+_NOT_FOR_OTHERS = 0o027  # a group may read: that is how a container is handed its secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +160,14 @@ class Ring(Generic[T]):
 
     @classmethod
     def _from_file(cls, path: Path) -> list[Entry[T]]:
+        with path.open("rb") as file:
+            if fcntl is not None and os.fstat(file.fileno()).st_mode & _NOT_FOR_OTHERS:
+                raise PermissionError(errno.EPERM, "others may read it or write to it: chmod 600", str(path))
+            data = file.read()
         try:
             return [
                 Entry(members["id"], cls._read(members["value"]), float(members["starts"]), members["ends"])
-                for members in json.loads(path.read_text("utf-8"))["entries"]
+                for members in json.loads(data.decode("utf-8"))["entries"]
             ]
         except (KeyError, TypeError, AttributeError, MalformedToken, json.JSONDecodeError, UnicodeDecodeError):
             # Without the cause: it would carry the file's text along.
@@ -173,11 +179,15 @@ class Ring(Generic[T]):
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         part.unlink(missing_ok=True)  # what somebody else left there would keep its owner and its mode
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"entries": written}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)  # a reader sees the old file or the new one, never half of one
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump({"entries": written}, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)  # a reader sees the old file or the new one, never half of one
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         if fcntl is not None:
             folder = os.open(path.parent, os.O_RDONLY)
             try:

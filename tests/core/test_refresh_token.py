@@ -165,7 +165,7 @@ def test_another_pepper(peppers: Peppers):
     text = written(peppers)
     refused(Peppers(PEPPER[::-1]), text)
     refused(Peppers(), text)
-    refused(peppers, written(Peppers(PEPPER, PEPPER), pepper_id=2))
+    refused(peppers, written(Peppers({1: PEPPER, 2: PEPPER}), pepper_id=2))
     with pytest.raises(KeySetUnavailable):
         written(peppers, pepper_id=2)
     stranger = RefreshToken(2, SESSION, 7, SECRET, b"")
@@ -197,7 +197,7 @@ def test_a_rotation_of_peppers():
     with pytest.raises(RefreshTokenUnknown):
         peppers.parse(old, end)
     assert peppers.parse(new, end)
-    assert written(Peppers(b"x" * 32, PEPPER)) == old
+    assert written(Peppers({1: PEPPER, 2: b"x" * 32})) == old
 
 
 def test_attempts():

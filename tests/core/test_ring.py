@@ -103,6 +103,11 @@ def test_a_bad_span_changes_nothing(kind: type[Any], span: Any, tmp_path: Path):
     assert (tmp_path / "ring.json").read_bytes() == before
 
 
+def private(path: Path) -> Path:
+    path.touch(0o600)
+    return path
+
+
 @pytest.mark.parametrize("empty", [KeySet(), Peppers()])
 def test_an_empty_ring(empty: Any):
     """Nothing is found in an empty ring, and nothing can be made with it."""
@@ -112,15 +117,16 @@ def test_an_empty_ring(empty: Any):
 
 
 def test_the_first_is_the_current_one():
-    """`KeySet(a, b)` signs with a and verifies with both; so do peppers, whose ids do not move when one is put in front."""
+    """`KeySet(a, b)` signs with a and verifies with both; of peppers the highest id is current, and an id stays with its pepper."""
     a, b = key("ES256"), key("ES384")
     keys = KeySet(a, b)
     assert keys.signing(NOW) is a
     assert keys.find(b.kid, NOW) is b
     old, new = SECRET[:32], SECRET[32:]
-    peppers = Peppers(new, old)
+    peppers = Peppers({1: old, 2: new})
     assert peppers.current_id(NOW) == 2
     assert peppers.find(1, NOW) == old == Peppers(old).find(1, NOW)
+    assert Peppers({2: new}).find(2, NOW) == new == Peppers({3: old, 2: new}).find(2, NOW)
 
 
 @pytest.mark.parametrize("kind", OPENED)
@@ -234,7 +240,7 @@ BROKEN = [
 @pytest.mark.parametrize("content", BROKEN, ids=repr)
 def test_a_broken_file_is_refused_at_the_start(kind: type[Any], content: bytes, tmp_path: Path):
     """A file that makes no sense is a ValueError that does not carry the file's text, and it is not overwritten."""
-    (tmp_path / "ring.json").write_bytes(content)
+    private(tmp_path / "ring.json").write_bytes(content)
     with pytest.raises(ValueError) as caught:
         kind.open(tmp_path / "ring.json")
     assert not hasattr(caught.value, "doc")
@@ -265,7 +271,7 @@ def test_a_weak_pepper_is_refused_by_every_way_in(weak: bytes, tmp_path: Path):
     with pytest.raises(ValueError):
         Peppers(weak)
     entry = {"id": 1, "starts": 0, "ends": None, "value": encode(weak)}
-    (tmp_path / "p.json").write_text(json.dumps({"entries": [entry]}))
+    private(tmp_path / "p.json").write_text(json.dumps({"entries": [entry]}))
     with pytest.raises(ValueError):
         Peppers.open(tmp_path / "p.json")
     with pytest.raises(ValueError):
@@ -275,7 +281,7 @@ def test_a_weak_pepper_is_refused_by_every_way_in(weak: bytes, tmp_path: Path):
 def test_one_id_for_two_entries(tmp_path: Path):
     """A file in which two entries have one id is refused."""
     entry = {"id": 1, "starts": 0, "ends": None, "value": encode(SECRET[:32])}
-    (tmp_path / "p.json").write_text(json.dumps({"entries": [entry, entry]}))
+    private(tmp_path / "p.json").write_text(json.dumps({"entries": [entry, entry]}))
     with pytest.raises(ValueError):
         Peppers.open(tmp_path / "p.json")
 
@@ -288,3 +294,15 @@ def test_nothing_secret_in_repr(tmp_path: Path):
     shown = f"{peppers!r} {peppers} {peppers.entries()!r} {keys!r} {keys} {keys.entries()!r}"
     for form in (repr(SECRET[:32])[2:-1], SECRET[:32].hex(), encode(SECRET[:32]), encode(SECRET), repr(SECRET)[2:-1]):
         assert form not in shown
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o620, 0o602, 0o666])
+@pytest.mark.parametrize("kind", [KeySet, Peppers])
+def test_a_file_for_others_is_refused(kind: Any, mode: int, tmp_path: Path):
+    """Secrets that everybody may read, or others may write, are not used."""
+    kind.open(tmp_path / "ring.json")
+    (tmp_path / "ring.json").chmod(mode)
+    with pytest.raises(PermissionError):
+        kind.open(tmp_path / "ring.json")
+    (tmp_path / "ring.json").chmod(0o440)
+    kind.open(tmp_path / "ring.json")

@@ -262,3 +262,20 @@ def test_a_restart_loses_nobody(tmp_path: Path) -> None:
     with second.client() as client:
         assert refresh(client, pair["refresh_token"]).json()["refresh_token"] == lost["refresh_token"]
     second.stop()
+
+
+def test_a_restart_forgets_no_ended_session_where_sessions_are_governed(tmp_path: Path) -> None:
+    """After a restart the access token of an ended session can neither list sessions nor end them."""
+    data = tmp_path / "data"
+    stagedoor("users", "add", "ben", "--password-stdin", data=data, stdin=PASSWORDS["ben"] + "\n")
+    first = start("serve", data, ISSUER="http://localhost:1")
+    with first.client() as client:
+        pair, other = tokens(client), tokens(client)
+        assert client.post("/auth/logout", json={"refresh_token": pair["refresh_token"]}).status_code == 204
+    first.stop()
+    second = start("serve", data, ISSUER="http://localhost:1")
+    with second.client() as client:
+        assert client.get("/auth/sessions", headers=bearer(pair["access_token"])).status_code == 401
+        assert client.post("/auth/logout-all", headers=bearer(pair["access_token"])).status_code == 401
+        assert refresh(client, other["refresh_token"]).status_code == 200
+    second.stop()

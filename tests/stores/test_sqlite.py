@@ -1,6 +1,10 @@
 """The SQL store on SQLite keeps the contract, with and without await, and with several processes on one file."""
 
+import contextlib
 import multiprocessing
+import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -141,3 +145,69 @@ def assert_one_rotated(answers: list[tuple[list[str], str]], text: str, issuer: 
     assert session is not None
     assert (session.generation, session.digest) == (after.generation, after.digest)
     return successor
+
+
+FORKED = """
+import os, sys
+from stagedoor import KeySet, Peppers, SyncIssuer
+from stagedoor.stores.sql import SyncSQLStore
+store = SyncSQLStore(f"sqlite:///{sys.argv[1]}")
+store.migrate()
+issuer = SyncIssuer("i", audience="a", store=store, keys=KeySet.generate(), peppers=Peppers.generate())
+pair = issuer.issue("ada")
+child = os.fork()
+if child == 0:
+    issuer.revoke(issuer.refresh(pair.refresh_token).refresh_token)
+    issuer.issue("ben")
+    store.close()
+    os._exit(0)
+issuer.issue("parent")
+store.close()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_fork_loses_nothing(tmp_path: Path):
+    """What parent and child were told is written after a fork is in the file when both have closed it."""
+    file = tmp_path / "forked.db"
+    done = subprocess.run([sys.executable, "-c", FORKED, str(file)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "0", done.stderr
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        rows = connection.execute("SELECT subject, generation, reason FROM stagedoor_sessions ORDER BY subject").fetchall()
+    assert rows == [("ada", 1, "logout"), ("ben", 0, None), ("parent", 0, None)]
+
+
+@pytest.mark.parametrize("url", ["sqlite+aiosqlite:///a.db", "postgresql://localhost/a", "auth.db", ""])
+def test_other_databases_are_refused(url: str):
+    """A URL of another driver or database, or none at all, is refused at once."""
+    with pytest.raises(ValueError, match="sqlite:///"):
+        sql.SyncSQLStore(url)
+
+
+def test_a_job_that_ends_the_thread_hurts_nobody(tmp_path: Path):
+    """Whatever a job raises goes to whoever waits for it; the next one is answered."""
+    store = sql.SyncSQLStore(f"sqlite:///{tmp_path}/a.db")
+
+    def leave(connection: object) -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        store.database.submit(leave).result(10)
+    assert store.database.submit(lambda connection: 1).result(10) == 1
+    store.close()
+
+
+def test_a_late_rotation_is_not_older_than_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A rotation that waited long for its turn is written with the moment when it had it: the retry is Replayed, not Reused."""
+    now = 1_750_000_000.0
+    text, issuer = first_token(tmp_path)
+    moments = iter([0.0, 55.0, 100.0, 100.0])
+    with monkeypatch.context() as patched:
+        patched.setattr("stagedoor.stores.sql.time.monotonic", lambda: next(moments))
+        successor = issuer.refresh(text).refresh_token
+    (session,) = issuer.sessions("ada")
+    assert session.rotated_at == now + 55
+    issuer.store.close()
+    told: list[str] = []
+    assert issuer_on(tmp_path, told, now + 70).refresh(text).refresh_token == successor
+    assert told == ["refresh_replayed"]

@@ -29,12 +29,13 @@ from stagedoor.endpoints.shapes import (
 )
 from stagedoor.endpoints.throttle import Throttle
 from stagedoor.endpoints.transport import COOKIE, Transports
-from stagedoor.errors import AuthError, BadCredentials, GrantError, InvalidRequest, InvalidScope
+from stagedoor.errors import AuthError, BadCredentials, GrantError, InvalidRequest, InvalidScope, TokenRevoked
 from stagedoor.guards.guard import Gate, ask
 from stagedoor.guards.response import Response, json_response, refusal
 from stagedoor.issuer import Issuer
 from stagedoor.keyset import JWKS_MAX_AGE
 from stagedoor.scope import Scope
+from stagedoor.session import Session
 
 _LONGEST_DEVICE = 200
 
@@ -184,12 +185,12 @@ class Endpoints:
         return Response(204, self._transports.cleared())
 
     async def _logout_all(self, request: Request) -> Response:
-        token = self._admitted(request)
+        token, _ = await self._alive(request)
         await self.issuer.revoke_subject(token.subject, reason="logout_all")
         return Response(204, self._transports.cleared())
 
     async def _sessions(self, request: Request) -> Response:
-        token = self._admitted(request)
+        token, sessions = await self._alive(request)
         views = [
             SessionView(
                 id=encode(session.id),
@@ -198,12 +199,12 @@ class Endpoints:
                 client=session.device,
                 current=encode(session.id) == token.session_id,
             )
-            for session in await self.issuer.sessions(token.subject)
+            for session in sessions
         ]
         return json_response(SessionsResponse(views))
 
     async def _end_session(self, request: Request) -> Response:
-        token = self._admitted(request)
+        token, _ = await self._alive(request)
         session_id = request.path["id"]
         await self.issuer.revoke_session(session_id, reason="ended_by_owner", subject=token.subject)
         return Response(204, self._transports.cleared() if session_id == token.session_id else ())
@@ -222,6 +223,17 @@ class Endpoints:
 
     def _admitted(self, request: Request) -> AccessToken[Any]:
         return self._gate.admit(request.method, request.headers, Scope())
+
+    async def _alive(self, request: Request) -> tuple[AccessToken[Any], list[Session]]:
+        """The access token, and the live sessions of its subject, its own among them: what governs sessions asks the store.
+
+        A guard that was started anew may not have heard yet that the token's session has ended.
+        """
+        token = self._admitted(request)
+        sessions = await self.issuer.sessions(token.subject)
+        if all(encode(session.id) != token.session_id for session in sessions):
+            raise TokenRevoked(session_id=token.session_id)
+        return token, sessions
 
     def _refresh_token(self, request: Request) -> tuple[str, str]:
         """The refresh token and the way it came: one in the body wins over the cookie."""

@@ -32,7 +32,7 @@ class Request:
 
     method: str
     headers: Headers
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     peer: str | None = None
     """Address of whoever opened the connection: the client, or a proxy."""
     path: Mapping[str, str] = field(default_factory=dict)

@@ -20,11 +20,17 @@ class LoginRequest(Struct, frozen=True):
     scope: Annotated[str, Meta(max_length=4096)] | None = None
     transport: Transport = "body"
 
+    def __repr__(self) -> str:
+        return "LoginRequest(…)"  # a tracker that keeps local variables must not keep passwords
+
 
 class RefreshRequest(Struct, frozen=True):
     """What a refresh or a logout sends; without `refresh_token` it is the cookie's."""
 
     refresh_token: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        return "RefreshRequest(…)"
 
 
 class TokenResponse(Struct, frozen=True, omit_defaults=True):

@@ -77,6 +77,10 @@ def compose(
     folder = settings.data
     if create:
         _make(folder)
+        for name in (KEYS, PEPPERS):
+            if (folder / DATABASE).stat().st_size and not (folder / name).exists():
+                # A fresh one would log everybody out, or leave the tokens that are out without their key.
+                raise DataError(f"{folder / name} is missing beside a database in use", "bring it back from a backup")
     for name in (DATABASE, KEYS, PEPPERS):
         if not create and not (folder / name).is_file():
             missing = name if folder.is_dir() else "no such folder"
@@ -105,10 +109,20 @@ def compose(
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_owner(folder)
         # SQLite gives its own files beside it (-wal, -shm) the mode of this one.
         os.close(os.open(folder / DATABASE, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise DataError(f"cannot write to the data folder {folder}: {_reason(error)}", "name another folder with --data") from None
+
+
+def _check_owner(folder: Path) -> None:
+    """What somebody else laid out in a shared folder is not ours: with their keys they could sign whatever they like."""
+    status = folder.stat()
+    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+        raise DataError(f"the data folder {folder} belongs to another user", "run this as that user, or name another folder with --data")
+    if hasattr(os, "geteuid") and status.st_mode & 0o022:
+        raise DataError(f"others may write to the data folder {folder}", f"chmod go-w {folder}")
 
 
 def _opened(path: Path, open_: Callable[[Path], R]) -> R:

@@ -6,9 +6,12 @@ Never knows a statement: tables, migrations and each database have a file of the
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from stagedoor.session import Answer, Outcome, Presented, Session
 from stagedoor.stores.sql import sessions as table
@@ -16,6 +19,7 @@ from stagedoor.stores.sql.migrations import SESSIONS, migrate
 from stagedoor.stores.sql.sqlite import Database
 
 R = TypeVar("R")
+_NOTICEABLE = 1.0
 
 __all__ = ["Database", "SQLStore", "SyncSQLStore"]
 
@@ -47,11 +51,11 @@ class SyncSQLStore:
 
     def rotate(self, presented: Presented, now: float) -> Answer:
         """As Store.rotate."""
-        return self._do(table.rotate, presented, now).result()
+        return _at(self.database, now, lambda c, moment: table.rotate(c, presented, moment)).result()
 
     def settle(self, outcome: Outcome, presented: Presented, now: float) -> bool:
         """As Store.settle."""
-        return self._do(table.settle, outcome, presented, now).result()
+        return _at(self.database, now, lambda c, moment: table.settle(c, outcome, presented, moment)).result()
 
     def revoke(self, session_id: bytes, reason: str, now: float, *, subject: str | None = None) -> bool:
         """As Store.revoke."""
@@ -93,11 +97,11 @@ class SQLStore:
 
     async def rotate(self, presented: Presented, now: float) -> Answer:
         """As Store.rotate."""
-        return await self._do(table.rotate, presented, now)
+        return await asyncio.wrap_future(_at(self.database, now, lambda c, moment: table.rotate(c, presented, moment)))
 
     async def settle(self, outcome: Outcome, presented: Presented, now: float) -> bool:
         """As Store.settle."""
-        return await self._do(table.settle, outcome, presented, now)
+        return await asyncio.wrap_future(_at(self.database, now, lambda c, moment: table.settle(c, outcome, presented, moment)))
 
     async def revoke(self, session_id: bytes, reason: str, now: float, *, subject: str | None = None) -> bool:
         """As Store.revoke."""
@@ -113,3 +117,17 @@ class SQLStore:
 
     def _do(self, statement: Callable[..., R], *arguments: Any) -> asyncio.Future[R]:
         return asyncio.wrap_future(self.database.submit(lambda connection: statement(connection, *arguments)))
+
+
+def _at(database: Database, now: float, work: Callable[[Connection, float], R]) -> Future[R]:
+    """Run work that writes its moment: where it had to wait for its turn, or for another process's lock, the moment is later than asked.
+
+    Else a rotation would look older than it is, and an honest retry like a theft.
+    """
+    asked = time.monotonic()
+
+    def run(connection: Connection) -> R:
+        waited = time.monotonic() - asked
+        return work(connection, now + waited if waited > _NOTICEABLE else now)
+
+    return database.submit(run)

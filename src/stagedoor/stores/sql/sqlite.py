@@ -11,8 +11,10 @@ import queue
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, create_engine, make_url
@@ -25,6 +27,8 @@ _Job = tuple[Callable[[Connection], Any], "Future[Any]"]
 
 _PATIENCE = 10.0
 """Seconds to wait for another process's write before StoreError."""
+_WAITING = 2048
+"""Jobs that may wait; more are refused at once, so that nobody waits for long without hearing of it."""
 _TOGETHER = 64
 """Jobs that share one commit at the most: one fsync serves them all."""
 
@@ -37,20 +41,23 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        if make_url(url).get_backend_name() != "sqlite":
-            raise ValueError("so far the SQL store runs on SQLite: a URL such as 'sqlite:///auth.db'")
+        if _driver(url) not in ("sqlite", "sqlite+pysqlite"):
+            raise ValueError("so far the SQL store runs on SQLite, by Python's own driver: a URL such as 'sqlite:///auth.db'")
         self._url = url
         self._lock = threading.Lock()
-        self._process = 0
+        self._survives_forks = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def submit(self, work: Callable[[Connection], R]) -> Future[R]:
-        """Run this work; the future brings its result, its AuthError, or StoreError where the database is to blame."""
+        """Run this work; the future brings its result, its AuthError, or StoreError where the database is to blame or too much waits."""
         future: Future[R] = Future()
         with self._lock:
-            if self._thread is None or self._process != os.getpid():  # not started yet, or forked: a thread does not fork along
-                self._process = os.getpid()
+            if self._jobs.qsize() >= _WAITING:
+                future.set_exception(StoreError("too much waits to be written"))
+                return future
+            self._let_go_before_forks()
+            if self._thread is None or not self._thread.is_alive():
                 self._jobs = queue.SimpleQueue()
                 self._thread = threading.Thread(target=self._work, args=(self._jobs,), name="stagedoor-sqlite", daemon=True)
                 self._thread.start()
@@ -61,10 +68,26 @@ class Database:
         """Finish the jobs that wait, close the connection, end the thread. A later submit opens all anew."""
         with self._lock:
             thread, self._thread = self._thread, None
-            if thread is None or self._process != os.getpid():
+            if thread is None:
                 return
             self._jobs.put(None)
         thread.join()
+
+    def _let_go_before_forks(self) -> None:
+        """SQLite must not be carried across a fork: its locks stay behind, and what the child is told is written would be lost."""
+        if self._survives_forks or not hasattr(os, "register_at_fork"):
+            return
+        self._survives_forks = True
+        this = weakref.ref(self)  # hooks cannot be taken back: they must not keep a database alive
+        release = partial(_with, this, lambda database: database._lock.release())
+        os.register_at_fork(before=partial(_with, this, Database._close_and_hold), after_in_parent=release, after_in_child=release)
+
+    def _close_and_hold(self) -> None:
+        self._lock.acquire()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            self._jobs.put(None)
+            thread.join()
 
     def _work(self, jobs: queue.SimpleQueue[_Job | None]) -> None:
         connection: Connection | None = None
@@ -74,13 +97,26 @@ class Database:
                 if connection is None:
                     connection = _connect(self._url)
                 _run(connection, waiting)
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it and the thread must go on
+            except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it and the thread must go on
                 _fail(waiting, StoreError(_reason(error)))
                 if connection is not None:
                     _disconnect(connection)
                 connection = None  # the next batch tries a fresh one
         if connection is not None:
             _disconnect(connection)
+
+
+def _with(this: weakref.ref[Database], do: Callable[[Database], None]) -> None:
+    database = this()
+    if database is not None:
+        do(database)
+
+
+def _driver(url: str) -> str:
+    try:
+        return make_url(url).drivername
+    except SQLAlchemyError:
+        return "none"
 
 
 def _batch(jobs: queue.SimpleQueue[_Job | None]) -> list[_Job] | None:
@@ -108,7 +144,7 @@ def _run(connection: Connection, jobs: list[_Job]) -> None:
     try:
         results = [work(connection) for work, _ in jobs]
         _end(connection, connection.commit, connection.connection.commit)
-    except Exception as error:  # noqa: BLE001 - whatever a job raises belongs to whoever waits for it
+    except BaseException as error:  # noqa: BLE001 - whatever a job raises belongs to whoever waits for it
         _end(connection, connection.rollback, connection.connection.rollback)
         if len(jobs) == 1:
             _fail(jobs, _translated(error))
@@ -167,11 +203,11 @@ def _fail(jobs: list[_Job], error: BaseException) -> None:
             future.set_exception(error)
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: BaseException) -> BaseException:
     return StoreError(_reason(error)) if isinstance(error, sqlite3.Error | SQLAlchemyError | OSError) else error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     cause = getattr(error, "orig", None) or error
     hint = ": run store.migrate(), or `stagedoor migrate`, first" if "no such table" in str(cause) else ""
     return f"{type(cause).__name__}: {cause}{hint}"
