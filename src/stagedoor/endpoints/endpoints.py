@@ -6,6 +6,7 @@ Never knows a framework, a password's check or a user's table: the application's
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -29,6 +30,7 @@ from stagedoor.endpoints.shapes import (
 )
 from stagedoor.endpoints.throttle import Throttle
 from stagedoor.endpoints.transport import COOKIE, Transports
+from stagedoor.endpoints.workers import Workers
 from stagedoor.errors import AuthError, BadCredentials, GrantError, InvalidRequest, InvalidScope, TokenRevoked
 from stagedoor.guards.guard import Gate, ask
 from stagedoor.guards.response import Response, json_response, refusal
@@ -38,6 +40,7 @@ from stagedoor.scope import Scope
 from stagedoor.session import Session
 
 _LONGEST_DEVICE = 200
+_THREADS = min(32, (os.cpu_count() or 1) + 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class Endpoints:
             raise TypeError("authenticate is a callable: (username, password) -> Account or None")
         self.issuer = issuer
         self._authenticate = authenticate
+        self._workers = Workers(_THREADS, 4 * _THREADS)  # not the loop's own: a flood of logins must not starve the guards' checks
         self._transports = Transports(issuer.name, origins)
         self._proxies = networks(proxies)
         self._throttle = throttle or Throttle(MemoryCounters(), clock=clock)
@@ -149,7 +153,7 @@ class Endpoints:
         self._transports.check_login(body.transport, request.headers)
         attempt = await self._throttle.attempt(body.username, client_address(request, self._proxies))
         try:
-            account = await ask(self._authenticate, body.username, body.password)
+            account = await ask(self._authenticate, body.username, body.password, threads=self._workers.run)
         except AuthError as error:
             if error.status == 503:  # no password was looked at: who tries again must not be kept waiting for it
                 with suppress(AuthError):

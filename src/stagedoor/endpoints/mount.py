@@ -5,6 +5,7 @@ Never knows a framework.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +21,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
+
+_BODY_WITHIN = 10.0
+"""Seconds in which a body must arrive."""
 
 
 def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None, jwks: str) -> list[tuple[Operation, str]]:
@@ -110,6 +114,14 @@ def lifespan(inner: Lifespan, store: Any) -> Lifespan:
 
 async def _body(headers: Headers, receive: Receive) -> bytes:
     declared_length(headers)
+    try:
+        async with asyncio.timeout(_BODY_WITHIN):
+            return await _collected(receive)
+    except TimeoutError:
+        raise InvalidRequest("The body did not arrive.") from None
+
+
+async def _collected(receive: Receive) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, Protocol
 
 from stagedoor.access_token import AccessToken, C
@@ -85,9 +85,9 @@ def require_true(verdict: object) -> None:
         raise GuardRefused
 
 
-async def ask(function: Callable[..., Any], *arguments: Any) -> Any:
+async def ask(function: Callable[..., Any], *arguments: Any, threads: Callable[..., Awaitable[Any]] = asyncio.to_thread) -> Any:
     """What a function of the application answers: awaited where it is async, on a thread where it is not, so that it may block."""
     if inspect.iscoroutinefunction(function):
         return await function(*arguments)
-    answer = await asyncio.to_thread(function, *arguments)
+    answer = await threads(function, *arguments)
     return await answer if inspect.isawaitable(answer) else answer

@@ -1,25 +1,19 @@
-"""Passwords: their policy, and argon2id (RFC 9106) on a few threads of its own, with a queue that has an end.
+"""Passwords: their policy, and argon2id (RFC 9106) on a few threads, with a queue that has an end.
 
 Never knows whose password it is, and never keeps one.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
-import threading
 import unicodedata
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
+from stagedoor.endpoints.workers import Workers
 from stagedoor.errors import InvalidRequest, Overloaded
-
-R = TypeVar("R")
 
 SHORTEST, LONGEST = 8, 1024
 """Characters of a password, after normalisation."""
@@ -54,23 +48,22 @@ class Passwords:
         parallelism: int = 1,
     ) -> None:
         self._hasher = argon2.PasswordHasher(time_cost, memory_cost, parallelism, hash_len=_DIGEST, salt_len=_SALT)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stagedoor-password")
-        self._places = threading.BoundedSemaphore(threads + (16 * threads if waiting is None else waiting))
+        self._workers = Workers(threads, 16 * threads if waiting is None else waiting)
         # The digest is drawn, not computed: no password fits, checking one costs what it always costs, and making this costs nothing.
         salt, digest = (base64.b64encode(secrets.token_bytes(size)).decode("ascii").rstrip("=") for size in (_SALT, _DIGEST))
         self._nobodys = f"$argon2id$v=19$m={memory_cost},t={time_cost},p={parallelism}${salt}${digest}"
 
     async def hash(self, password: str) -> str:
         """The hash of a password that somebody chose. InvalidRequest where the policy refuses it, Overloaded."""
-        return await self._run(self._hasher.hash, check(password))
+        return await self._workers.run(self._hasher.hash, check(password))
 
     async def renew(self, password: str) -> str:
         """A fresh hash of a password that was just verified: it is not asked again whether it is a good one. Overloaded."""
-        return await self._run(self._hasher.hash, _prepared(password))
+        return await self._workers.run(self._hasher.hash, _prepared(password))
 
     async def verify(self, hash_: str | None, password: str) -> bool:
         """Whether this is the password of this hash. None (there is no such user) takes as long, and is never right. Overloaded."""
-        return await self._run(self._verified, hash_ or self._nobodys, _prepared(password))
+        return await self._workers.run(self._verified, hash_ or self._nobodys, _prepared(password))
 
     def needs_rehash(self, hash_: str) -> bool:
         """Whether the hash was made with other costs than these."""
@@ -78,7 +71,7 @@ class Passwords:
 
     def close(self) -> None:
         """Let go of the threads; what waits is dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._workers.close()
 
     def _verified(self, hash_: str, password: bytes) -> bool:
         try:
@@ -96,18 +89,6 @@ class Passwords:
             return False
         except VerificationError as error:
             raise Overloaded(f"argon2: {error}") from None
-
-    async def _run(self, work: Callable[..., R], *arguments: object) -> R:
-        if not self._places.acquire(blocking=False):
-            raise Overloaded("too many passwords wait to be checked")
-        try:
-            future: Future[R] = self._pool.submit(work, *arguments)
-        except BaseException:
-            self._places.release()
-            raise
-        # The place is free when the work is over, not when the client hangs up: that must not let more in.
-        future.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(future)
 
 
 def check(password: str) -> bytes:

@@ -13,6 +13,7 @@ import socket
 import uvicorn
 from starlette.applications import Starlette
 
+from stagedoor.service.protocol import LimitedProtocol
 from stagedoor.service.settings import Settings
 
 _STOPS_WITHIN = 10
@@ -47,6 +48,7 @@ def serve(app: Starlette, listener: socket.socket, settings: Settings) -> None:
         app,
         workers=1,
         loop="auto",
+        http=LimitedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
