@@ -51,12 +51,12 @@ class LimitedProtocol(HttpToolsProtocol):
             room = (LARGEST_HEAD if self._in_head else LARGEST_REST) - self._size
             if room <= 0:
                 return self._refuse(TooLarge(f"The head of a request may have {LARGEST_HEAD} bytes, what follows {LARGEST_REST}."))
-            if self._in_head and self._timer is None:
-                self._timer = self.loop.call_later(DUE_WITHIN, self._refuse)
             step = min(room, _STEP)
             part, data = data[:step], data[step:]
             self._size += len(part)
             super().data_received(part)
+            if self._in_head and self._size and self._timer is None and not self._refused:  # begun, and not complete by now
+                self._timer = self.loop.call_later(DUE_WITHIN, self._refuse)
         if self._refused:
             self._size += len(data)
             if self._size > LARGEST_REST:
