@@ -34,7 +34,7 @@ class Revocations:
 
     def check(self, session_id: str, now: float) -> None:
         """TokenRevoked where this session was ended."""
-        if session_id in self._until and now < self._until.get(session_id, 0.0):
+        if now < self._until.get(session_id, 0.0):
             raise TokenRevoked(session_id=session_id)
 
     def __len__(self) -> int:
