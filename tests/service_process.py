@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,10 @@ import httpx2
 
 PATIENCE = 30.0
 STAGEDOOR = Path(sys.executable).with_name("stagedoor")
+
+
+# A random session id may well hold the letters that a JWT begins with: only the whole form of a token is one.
+TOKEN = re.compile(r"sdr_[\w-]{100}|eyJ[\w-]{8,}\.[\w-]*")
 
 
 def free_port() -> int:
@@ -59,9 +64,14 @@ class ServiceProcess:
     def client(self) -> httpx2.Client:
         return httpx2.Client(base_url=self.url, timeout=PATIENCE)
 
-    def stop(self) -> None:
+    def stop(self, *secrets: str) -> None:
+        """Ends it, and looks through its log: nothing crashed, and no token and none of these secrets was written there."""
         self.process.terminate()
         self.process.wait(PATIENCE)
+        lines = self.log.splitlines()
+        told = [line for line in lines if TOKEN.search(line) or any(secret in line for secret in secrets)]
+        assert told == []
+        assert [line for line in lines if "Traceback" in line] == [], self.log
 
 
 def start(command: str, data: Path, **settings: str) -> ServiceProcess:

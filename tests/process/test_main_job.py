@@ -29,11 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     # The sample API comes with the demo: what a guarded route of somebody's application looks like.
     running = start("demo", data, ACCESS=f"{ACCESS}s", RETRY_WINDOW=f"{WINDOW}s")
     yield running
-    running.stop()
-    assert "Traceback" not in running.log
-    assert not any(password in running.log for password in PASSWORDS.values())
-    assert "sdr_" not in running.log
-    assert "eyJ" not in running.log
+    running.stop(*PASSWORDS.values())
 
 
 @pytest.fixture
