@@ -171,7 +171,7 @@ class Flows(Generic[S]):
             idle_ends_at=min(now + self.refresh_idle, absolute_ends_at),
             absolute_ends_at=absolute_ends_at,
         )
-        pair = self._pair(session, text, now)
+        pair = self._pair(session, text, now, now)
         _check_readable(pair.access_token)
         ended = yield lambda store: store.open(session, limit=self.session_limit, now=now)
         for ended_id in ended:
@@ -221,7 +221,7 @@ class Flows(Generic[S]):
                     self._remember(session.id, now)
                     raise self._refused(RefreshTokenReused, token, now, session, alarm=True)
                 self._tell("refresh_recovered", now, session, alarm=True)
-                return self._pair(session, refresh_token, now)
+                return self._pair(session, refresh_token, now, answer.now)
             if not proof_holds:
                 yield lambda store: store.revoke(token.session_id, "forged", now)
                 self._remember(session.id, now)
@@ -229,8 +229,8 @@ class Flows(Generic[S]):
                 raise RefreshTokenUnknown("the digest is right, the proof is not", session_id=encode(session.id))
             self._tell(f"refresh_{answer.outcome.value}", now, session)
             if answer.outcome is Outcome.KEPT:
-                return self._pair(session, refresh_token, now)
-            return self._pair(session, self._written(session, secret, now), now)
+                return self._pair(session, refresh_token, now, answer.now)
+            return self._pair(session, self._written(session, secret, now), now, answer.now)
         raise StoreError("the session kept changing: try again")
 
     def _logout(self, refresh_token: str) -> Flow[None]:
@@ -262,10 +262,11 @@ class Flows(Generic[S]):
         now = self._clock()
         return cast("list[Session]", (yield lambda store: store.sessions(subject, now)))
 
-    def _pair(self, session: Session, refresh_token: str, now: float) -> TokenPair:
+    def _pair(self, session: Session, refresh_token: str, now: float, moment: float) -> TokenPair:
+        """`moment` is now on the store's clock, which the session's end counts on."""
         issued_at = int(now)
         # Never past the session's own end: what outlived it could not be revoked with it.
-        expires_at = min(issued_at + self.access, int(session.idle_ends_at))
+        expires_at = min(issued_at + self.access, int(session.idle_ends_at + (now - moment)))
         scope = Scope.parse(session.scope)
         access_token = mint(
             self.keys.signing(now),
@@ -285,7 +286,7 @@ class Flows(Generic[S]):
             access_token=access_token,
             refresh_token=refresh_token,
             expires_in=expires_at - issued_at,
-            refresh_expires_in=max(0, int(session.idle_ends_at - now)),
+            refresh_expires_in=max(0, int(session.idle_ends_at - moment)),
             scope=scope,
             subject=session.subject,
             session_id=encode(session.id),

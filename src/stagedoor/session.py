@@ -103,6 +103,8 @@ class Answer:
 
     outcome: Outcome
     session: Session | None
+    now: float
+    """The moment it was decided at, on the store's own clock where it has one: what is left of the session counts from here."""
 
 
 def decide(presented: Presented, session: Session | None, now: float, *, proof_holds: bool | None) -> Outcome:
@@ -161,7 +163,8 @@ def written(outcome: Outcome, presented: Presented, session: Session, now: float
 class Store(Protocol):
     """What an issuer asks of a store. Every method raises StoreError when the store could not be asked.
 
-    `now` is the moment (Unix seconds); a store that several machines share takes its own clock's instead.
+    `now` is the moment (Unix seconds) on the caller's clock. A store that several machines share takes its own clock's instead, for all
+    that it decides and writes; `open` then moves the times of the new session along.
     """
 
     async def open(self, session: Session, *, limit: int, now: float) -> list[bytes]:

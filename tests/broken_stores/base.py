@@ -50,7 +50,7 @@ class Intact:
         outcome = self.decide(presented, row, now, None)
         if row is not None:
             row = self.rows[row.id] = self.written(outcome, presented, row, now)
-        return Answer(outcome, row)
+        return Answer(outcome, row, now)
 
     async def settle(self, outcome: Outcome, presented: Presented, now: float) -> bool:
         row = self.rows.get(presented.session_id)

@@ -18,7 +18,7 @@ class SelectThenUpdate(Intact):
         await asyncio.sleep(0)
         if row is not None:
             row = self.rows[row.id] = self.written(outcome, presented, row, now)
-        return Answer(outcome, row)
+        return Answer(outcome, row, now)
 
 
 class SelectThenUpdateOnThreads(SyncIntact):
@@ -34,7 +34,7 @@ class SelectThenUpdateOnThreads(SyncIntact):
         if row is not None:
             with self.lock:
                 row = self.rows[row.id] = self.store.written(outcome, presented, row, now)
-        return Answer(outcome, row)
+        return Answer(outcome, row, now)
 
 
 class SettleThenRead(Intact):

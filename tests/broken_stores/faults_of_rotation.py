@@ -149,7 +149,7 @@ class RecoveryWithoutProof(Intact):
         if answer.outcome is not Outcome.AHEAD:
             return answer
         await self.settle(Outcome.RECOVERED, presented, now)
-        return Answer(Outcome.KEPT, self.rows[presented.session_id])
+        return Answer(Outcome.KEPT, self.rows[presented.session_id], now)
 
 
 class RecoveryOfAnything(Intact):

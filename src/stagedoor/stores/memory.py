@@ -53,7 +53,7 @@ class SyncMemoryStore:
             outcome = decide(presented, row, now, proof_holds=None)
             if row is not None:
                 row = self._rows[row.id] = written(outcome, presented, row, now)
-            return Answer(outcome, row)
+            return Answer(outcome, row, now)
 
     def settle(self, outcome: Outcome, presented: Presented, now: float) -> bool:
         """As Store.settle."""

@@ -71,14 +71,14 @@ def rotate(connection: Connection, presented: Presented, now: float) -> Answer:
     parameters = _parameters(presented, now)
     session = _one(connection, _ROTATE, parameters)
     if session is not None:
-        return Answer(Outcome.ROTATED, session)
+        return Answer(Outcome.ROTATED, session, now)
     session = _one(connection, _GET, parameters)
     outcome = decide(presented, session, now, proof_holds=None)
     if outcome is Outcome.ROTATED:
         raise StoreError("the session changed while it was looked at")
     if outcome is Outcome.REPLAYED:
         session = _one(connection, _REPLAY, parameters) or session
-    return Answer(outcome, session)
+    return Answer(outcome, session, now)
 
 
 def settle(connection: Connection, outcome: Outcome, presented: Presented, now: float) -> bool:

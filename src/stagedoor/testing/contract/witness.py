@@ -42,6 +42,7 @@ class Witness:
         outcome = decide(presented, before, now, proof_holds=None)
         row = None if before is None else written(outcome, presented, before, now)
         assert answer.outcome is outcome
+        assert answer.now == now
         assert answer.session == row, "the answer carries the row as it is afterwards"
         assert after == row, "the row is what the table writes"
         return answer
