@@ -1,0 +1,90 @@
+"""Place: where a store is, as a value that other processes can be given; and the servers that a run needs, started when first asked for.
+
+Never knows a test.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from stagedoor.session import Store, SyncStore
+
+KINDS = ("memory", "sqlite", "postgres", "redis", "cluster")
+SHARED = KINDS[1:]
+"""The stores that several processes can be on."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store of this kind at this URL. `server_clock` False: it takes the moment that it is told."""
+
+    kind: str
+    url: str
+    server_clock: bool = True
+
+    def store(self, **settings: Any) -> Store:
+        """A store for async code; each call another one, with connections of its own."""
+        return self._of("", settings)
+
+    def sync_store(self, **settings: Any) -> SyncStore:
+        """The same for sync code."""
+        return self._of("Sync", settings)
+
+    def _of(self, prefix: str, settings: dict[str, Any]) -> Any:
+        # Imported by need: a run on one store needs no other one's driver.
+        if self.kind == "memory":
+            from stagedoor.stores import memory
+
+            return getattr(memory, f"{prefix}MemoryStore")()
+        if self.kind in ("redis", "cluster"):
+            from stagedoor.stores import redis
+
+            return getattr(redis, f"{prefix}RedisStore")(self.url, server_clock=self.server_clock, **settings)
+        from stagedoor.stores import sql
+
+        clock = {"server_clock": self.server_clock} if self.kind == "postgres" else {}
+        return getattr(sql, f"{prefix}SQLStore")(self.url, **clock, **settings)
+
+
+class Servers:
+    """What a run needs, each started once, and ended with it. A test that kills servers starts its own instead."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="stagedoor-faults-"))
+        self.folder.chmod(0o755)  # a server that runs as somebody else has its own folder in it
+        self._stack = ExitStack()
+        self._started: dict[str, Any] = {}
+        self._numbers = count()
+
+    def place(self, kind: str, *, server_clock: bool = True) -> Place:
+        """An empty store, not migrated yet."""
+        number = next(self._numbers)
+        if kind == "memory":
+            return Place(kind, "")
+        if kind == "sqlite":
+            return Place(kind, f"sqlite:///{self.folder}/faults-{number}.db")
+        if kind == "postgres":
+            return Place(kind, self._server(kind).database(f"faults_{number}"), server_clock)
+        server = self._server(kind)
+        server.empty()
+        return Place(kind, server.url, server_clock)
+
+    def _server(self, kind: str) -> Any:
+        if kind not in self._started:
+            from servers import postgres, redis
+
+            made = {"postgres": postgres.Postgres, "redis": redis.Redis, "cluster": redis.Cluster}[kind](self.folder / kind)
+            self._started[kind] = made.start()
+            self._stack.callback(made.stop)
+        return self._started[kind]
+
+    def close(self) -> None:
+        """Stop them all; nothing stays on the disk."""
+        self._stack.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
