@@ -19,7 +19,7 @@ FLOORS = {
     **dict.fromkeys(["keys", "claims", "refresh_token", "session", "revocation", "event"], 3),
     "jws": 4,
     **dict.fromkeys(["access_token", "keyset"], 5),
-    **dict.fromkeys(["verifier", "flows", "issuer"], 6),
+    **dict.fromkeys(["verifier", "token_pair", "flows", "issuer"], 6),
     **dict.fromkeys(["jwks", "stores", "guards"], 7),
     **dict.fromkeys(["endpoints", "feeds", "client", "testing"], 8),
     "service": 9,

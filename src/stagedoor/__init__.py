@@ -5,7 +5,6 @@ from stagedoor.access_token import AccessToken as AccessToken
 from stagedoor.claims import Claims as Claims
 from stagedoor.errors import AuthError as AuthError
 from stagedoor.event import Event as Event
-from stagedoor.flows import TokenPair as TokenPair
 from stagedoor.issuer import Issuer as Issuer
 from stagedoor.issuer import SyncIssuer as SyncIssuer
 from stagedoor.keys import Key as Key
@@ -17,6 +16,8 @@ from stagedoor.scope import Scope as Scope
 from stagedoor.session import Session as Session
 from stagedoor.session import Store as Store
 from stagedoor.session import SyncStore as SyncStore
+from stagedoor.token_pair import Grant as Grant
+from stagedoor.token_pair import TokenPair as TokenPair
 from stagedoor.verifier import Verifier as Verifier
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "AuthError",
     "Claims",
     "Event",
+    "Grant",
     "Issuer",
     "Key",
     "KeySet",

@@ -346,6 +346,12 @@ class KeySetUnavailable(_Unavailable):
     code = "keys_unavailable"
 
 
+class SubjectCheckFailed(_Unavailable):
+    """The application could not say whether the subject may still refresh: its check raised."""
+
+    code = "subject_check_failed"
+
+
 class RevocationsStale(_Unavailable):
     """What is known of revocations is older than its bound."""
 

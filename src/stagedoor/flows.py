@@ -9,14 +9,11 @@ import inspect
 import secrets
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-import msgspec
-
 from stagedoor import jws
-from stagedoor.access_token import C, Reader, check_application_claims, mint
+from stagedoor.access_token import C, Reader, mint
 from stagedoor.claims import Claims
 from stagedoor.encoding import decode, encode
 from stagedoor.errors import (
@@ -37,7 +34,8 @@ from stagedoor.lifetime import seconds
 from stagedoor.refresh_token import Peppers, RefreshToken, attempt_hash
 from stagedoor.revocation import Revocations
 from stagedoor.scope import Scope
-from stagedoor.session import Outcome, Presented, Session, Store, SyncStore
+from stagedoor.session import Outcome, Presented, Session, Store, SyncStore, decide
+from stagedoor.token_pair import Grant, Minted, SubjectCheck, TokenPair, application_claims, granted
 
 R = TypeVar("R")
 S = TypeVar("S", Store, SyncStore)
@@ -48,33 +46,15 @@ _TRIES = 3
 _REVOCATION_MARGIN = 60.0
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class TokenPair:
-    """What a login or a refresh hands out (RFC 6749 section 5.1)."""
-
-    access_token: str
-    refresh_token: str
-    expires_in: int
-    """Seconds that the access token lives."""
-    refresh_expires_in: int
-    """Seconds until the session ends if it is not refreshed."""
-    scope: Scope
-    subject: str
-    session_id: str
-    token_type: str = "Bearer"
-
-    def __repr__(self) -> str:
-        return f"<TokenPair of session {self.session_id}>"
-
-
 class Flows(Generic[S]):
     """The flows and what they need.
 
     `issuer` is the `iss` of all tokens, `audience` who is to accept them. Lifetimes are spans such as "15m", or seconds: of an access
     token (`access`), of a session without a refresh (`refresh_idle`), of a session at the longest (`refresh_absolute`), and how long a
     refresh may be repeated (`retry_window`). `session_limit`: live sessions a subject may have; the oldest ends for a new one. `client_id`:
-    claim of that name, the audience unless given. `events` is told what happens; by default it goes to the log `stagedoor.events`.
-    TypeError or ValueError where something does not fit.
+    claim of that name, the audience unless given. `subject_check` is asked at each refresh what the subject may still have: (session) ->
+    Grant, or None where it may not refresh any more, which ends the session. `events` is told what happens; by default it goes to the log
+    `stagedoor.events`. TypeError or ValueError where something does not fit.
     """
 
     _awaits: ClassVar[bool]
@@ -93,6 +73,7 @@ class Flows(Generic[S]):
         retry_window: str | int = "60s",
         session_limit: int = 100,
         client_id: str | None = None,
+        subject_check: SubjectCheck | None = None,
         events: Listener = log,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -108,6 +89,10 @@ class Flows(Generic[S]):
             raise TypeError("Issuer takes an async store such as SQLStore, SyncIssuer a sync one such as SyncSQLStore")
         if not keys.signing(clock()).can_sign:
             raise TypeError("these keys verify only: an issuer needs a private key")
+        if subject_check is not None and not callable(subject_check):
+            raise TypeError("subject_check is a callable: (session) -> Grant or None")
+        if not self._awaits and inspect.iscoroutinefunction(subject_check):
+            raise TypeError("SyncIssuer takes a plain function as subject_check; Issuer awaits")
         if session_limit < 1:
             raise ValueError("session_limit is at least 1")
         self.name = issuer
@@ -125,6 +110,7 @@ class Flows(Generic[S]):
         self.client_id = client_id or audience
         self.revocations = Revocations()
         """What this process knows to be ended; shared with the verifiers made here."""
+        self._subject_check = subject_check
         self._events = events
         self._clock = clock
 
@@ -149,9 +135,8 @@ class Flows(Generic[S]):
     ) -> Flow[TokenPair]:
         if not isinstance(subject, str) or not subject:
             raise ValueError("a subject is a text with something in it")
-        plain: dict[str, Any] = msgspec.to_builtins(dict(claims))  # TypeError for what no JSON can say, before anything is written
-        check_application_claims(plain)  # as they will be written: a name may have been an enum's member before
-        granted = Scope.parse(scope) if isinstance(scope, str) else Scope(scope)
+        plain = application_claims(claims)  # before anything is written
+        held = Scope.parse(scope) if isinstance(scope, str) else Scope(scope)
         now = self._clock()
         session_id, seed, secret = secrets.token_bytes(16), secrets.token_bytes(32), secrets.token_bytes(32)
         pepper_id = self.peppers.current_id(now)
@@ -161,7 +146,7 @@ class Flows(Generic[S]):
             id=session_id,
             subject=subject,
             client_id=self.client_id,
-            scope=str(granted),
+            scope=str(held),
             claims=MappingProxyType(plain),
             device=device,
             digest=RefreshToken(pepper_id, session_id, 0, secret, b"").digest,
@@ -171,7 +156,7 @@ class Flows(Generic[S]):
             idle_ends_at=min(now + self.refresh_idle, absolute_ends_at),
             absolute_ends_at=absolute_ends_at,
         )
-        pair = self._pair(session, text, now, now)
+        pair = self._pair(session, text, self._access(session, granted(Grant(), session), now, session.idle_ends_at), now)
         _check_readable(pair.access_token)
         ended = yield lambda store: store.open(session, limit=self.session_limit, now=now)
         for ended_id in ended:
@@ -184,7 +169,7 @@ class Flows(Generic[S]):
         self._tell("session_opened", now, session)
         return pair
 
-    def _refresh(self, refresh_token: str, attempt: str | None) -> Flow[TokenPair]:
+    def _refresh(self, refresh_token: str, attempt: str | None, scope: str | Scope | None) -> Flow[TokenPair]:
         now = self._clock()
         token = self._parse(refresh_token, now)
         _check_attempt(attempt)
@@ -201,7 +186,9 @@ class Flows(Generic[S]):
             window=self.retry_window,
             idle=self.refresh_idle,
         )
+        asks = self._subject_check is not None or scope is not None
         for _ in range(_TRIES):
+            access = (yield from self._ask(token, presented, scope, now)) if asks else None
             answer = yield lambda store: store.rotate(presented, now)
             session: Session | None = answer.session
             if session is None:
@@ -219,19 +206,54 @@ class Flows(Generic[S]):
                     continue  # the row moved on between the two statements: look again
                 if settled is Outcome.REUSED:
                     self._remember(session.id, now)
-                    raise self._refused(RefreshTokenReused, token, now, session, alarm=True)
+                    late = session.generation == token.generation + 1 and session.digest == presented.successor
+                    verdict = "late_retry" if late else "stale_lineage"
+                    raise self._refused(RefreshTokenReused, token, now, session, alarm=True, detail=verdict)
                 self._tell("refresh_recovered", now, session, alarm=True)
-                return self._pair(session, refresh_token, now, answer.now)
             if not proof_holds:
                 yield lambda store: store.revoke(token.session_id, "forged", now)
                 self._remember(session.id, now)
                 self._tell("refresh_forged", now, session, alarm=True)
                 raise RefreshTokenUnknown("the digest is right, the proof is not", session_id=encode(session.id))
-            self._tell(f"refresh_{answer.outcome.value}", now, session)
-            if answer.outcome is Outcome.KEPT:
-                return self._pair(session, refresh_token, now, answer.now)
-            return self._pair(session, self._written(session, secret, now), now, answer.now)
+            if asks and access is None:
+                continue  # what was read before said that it would be refused: read, and ask, again
+            if answer.outcome is not Outcome.AHEAD:
+                self._tell(f"refresh_{answer.outcome.value}", now, session)
+            if access is None:
+                access = self._access(session, granted(Grant(), session), now, session.idle_ends_at + (now - answer.now))
+            same = answer.outcome in (Outcome.KEPT, Outcome.AHEAD)
+            return self._pair(session, refresh_token if same else self._written(session, secret, now), access, answer.now)
         raise StoreError("the session kept changing: try again")
+
+    def _ask(self, token: RefreshToken, presented: Presented, scope: str | Scope | None, now: float) -> Flow[Minted | None]:
+        """The access token of this refresh, minted before the rotation, since asking may fail; None where it will be refused anyway."""
+        session: Session | None = yield lambda store: store.get(token.session_id)
+        if session is None or not self.peppers.proves(token, session.seed, now):
+            return None
+        if decide(presented, session, now, proof_holds=True) in (Outcome.UNKNOWN, Outcome.REVOKED, Outcome.REUSED):
+            return None
+        grant = Grant()
+        if self._subject_check is not None:
+            grant = yield lambda _: self._still_granted(session)
+            if grant is None:
+                yield lambda store: store.revoke(session.id, "subject_refused", now)
+                self._ended(session.id, now, "subject_refused", session.subject)
+                raise SessionRevoked(session_id=encode(session.id))
+            if not isinstance(grant, Grant):
+                raise TypeError("subject_check returns a Grant, or None for a subject that may not refresh any more")
+        allowed = granted(grant, session, scope)
+        # The end is not known before the rotation. Where it is not moved, it stays; else it will be this, or a little later.
+        moves = session.generation == presented.generation
+        ends_at = min(now + self.refresh_idle - self.retry_window, session.absolute_ends_at) if moves else session.idle_ends_at
+        if ends_at <= now:
+            ends_at = now + self.access  # by our clock it is over: the store, whose clock may be another, will say so or not
+        access = self._access(session, allowed, now, ends_at)
+        _check_readable(access.token)
+        return access
+
+    def _still_granted(self, session: Session) -> Any:
+        """Ask the subject check, with await or without."""
+        raise NotImplementedError
 
     def _logout(self, refresh_token: str) -> Flow[None]:
         now = self._clock()
@@ -262,13 +284,13 @@ class Flows(Generic[S]):
         now = self._clock()
         return cast("list[Session]", (yield lambda store: store.sessions(subject, now)))
 
-    def _pair(self, session: Session, refresh_token: str, now: float, moment: float) -> TokenPair:
-        """`moment` is now on the store's clock, which the session's end counts on."""
+    def _access(self, session: Session, allowed: tuple[Scope, Mapping[str, Any]], now: float, ends_at: float) -> Minted:
+        """An access token of this session, whose end is at `ends_at` on our own clock."""
         issued_at = int(now)
+        scope, claims = allowed
         # Never past the session's own end: what outlived it could not be revoked with it.
-        expires_at = min(issued_at + self.access, int(session.idle_ends_at + (now - moment)))
-        scope = Scope.parse(session.scope)
-        access_token = mint(
+        expires_at = min(issued_at + self.access, int(ends_at))
+        token = mint(
             self.keys.signing(now),
             issuer=self.name,
             audience=self.audience,
@@ -280,14 +302,18 @@ class Flows(Generic[S]):
             issued_at=issued_at,
             expires_at=expires_at,
             auth_time=int(session.created_at),
-            claims=session.claims,
+            claims=claims,
         )
+        return Minted(token, expires_at - issued_at, scope)
+
+    def _pair(self, session: Session, refresh_token: str, access: Minted, moment: float) -> TokenPair:
+        """`moment` is now on the store's clock, which the session's end counts on."""
         return TokenPair(
-            access_token=access_token,
+            access_token=access.token,
             refresh_token=refresh_token,
-            expires_in=expires_at - issued_at,
+            expires_in=access.expires_in,
             refresh_expires_in=max(0, int(session.idle_ends_at - moment)),
-            scope=scope,
+            scope=access.scope,
             subject=session.subject,
             session_id=encode(session.id),
         )
@@ -316,12 +342,13 @@ class Flows(Generic[S]):
         now: float,
         session: Session | None = None,
         alarm: bool = False,
+        detail: str | None = None,
     ) -> GrantError:
         subject = None if session is None else session.subject
         name = error.code
         tell(
             self._events,
-            Event(name, now, subject, encode(token.session_id), alarm, f"generation {token.generation}"),
+            Event(name, now, subject, encode(token.session_id), alarm, detail or f"generation {token.generation}"),
         )
         return cast(GrantError, error(session_id=encode(token.session_id)))
 

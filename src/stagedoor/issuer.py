@@ -5,14 +5,18 @@ Never knows a rule of its own: the flows stand once, in flows.py.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, cast
 
-from stagedoor.flows import Flow, Flows, R, TokenPair
+from stagedoor.errors import AuthError, SubjectCheckFailed
+from stagedoor.flows import Flow, Flows, R
 from stagedoor.scope import Scope
 from stagedoor.session import Session, Store, SyncStore
+from stagedoor.token_pair import SubjectCheck, TokenPair
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -38,14 +42,15 @@ class Issuer(Flows[Store]):
         """
         return await self._run(self._issue(subject, scope, claims, device, confirm))
 
-    async def refresh(self, refresh_token: str, *, attempt: str | None = None) -> TokenPair:
+    async def refresh(self, refresh_token: str, *, attempt: str | None = None, scope: str | Scope | None = None) -> TokenPair:
         """A new access token, and the refresh token to use from now on (RFC 6749 section 6).
 
-        Within the retry window, and later with the same `attempt` id, a repeated call gets the same refresh token again. GrantError:
-        RefreshTokenUnknown, RefreshTokenExpired, SessionRevoked, RefreshTokenReused (which ends the session); InvalidRequest for a bad
-        attempt id; StoreError.
+        Within the retry window, and later with the same `attempt` id, a repeated call gets the same refresh token again. `scope`: less
+        than the session has, for this access token alone. GrantError: RefreshTokenUnknown, RefreshTokenExpired, SessionRevoked,
+        RefreshTokenReused (which ends the session); InvalidRequest for a bad attempt id, InvalidScope for more than there is; StoreError,
+        SubjectCheckFailed.
         """
-        return await self._run(self._refresh(refresh_token, attempt))
+        return await self._run(self._refresh(refresh_token, attempt, scope))
 
     async def revoke(self, refresh_token: str) -> None:
         """Log out: end the session of this genuine token, old or new. RefreshTokenUnknown for any other; StoreError."""
@@ -62,6 +67,13 @@ class Issuer(Flows[Store]):
     async def sessions(self, subject: str) -> list[Session]:
         """The live sessions of a subject, the latest first. StoreError."""
         return await self._run(self._sessions(subject))
+
+    async def _still_granted(self, session: Session) -> Any:
+        check = cast("SubjectCheck", self._subject_check)
+        with _failing():
+            # A plain function may block, on a database most of all: it has a thread, as a plain route has in the frameworks.
+            answer = check(session) if inspect.iscoroutinefunction(check) else await asyncio.to_thread(check, session)
+            return await answer if inspect.isawaitable(answer) else answer
 
     async def _run(self, flow: Flow[R]) -> R:
         answer: Any = None
@@ -92,9 +104,9 @@ class SyncIssuer(Flows[SyncStore]):
         """As Issuer.issue."""
         return self._run(self._issue(subject, scope, claims, device, confirm))
 
-    def refresh(self, refresh_token: str, *, attempt: str | None = None) -> TokenPair:
+    def refresh(self, refresh_token: str, *, attempt: str | None = None, scope: str | Scope | None = None) -> TokenPair:
         """As Issuer.refresh."""
-        return self._run(self._refresh(refresh_token, attempt))
+        return self._run(self._refresh(refresh_token, attempt, scope))
 
     def revoke(self, refresh_token: str) -> None:
         """As Issuer.revoke."""
@@ -112,6 +124,10 @@ class SyncIssuer(Flows[SyncStore]):
         """As Issuer.sessions."""
         return self._run(self._sessions(subject))
 
+    def _still_granted(self, session: Session) -> Any:
+        with _failing():
+            return cast("SubjectCheck", self._subject_check)(session)
+
     def _run(self, flow: Flow[R]) -> R:
         answer: Any = None
         while True:
@@ -121,4 +137,15 @@ class SyncIssuer(Flows[SyncStore]):
                 return cast(R, stop.value)
             answer = ask(self.store)
             if inspect.isawaitable(answer):  # truthy whatever it will say: taken for an answer, it would confirm everything
-                raise TypeError("SyncIssuer takes a sync store and a sync confirm; Issuer awaits")
+                raise TypeError("SyncIssuer takes a sync store, a sync confirm and a sync subject_check; Issuer awaits")
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Whatever the application's check raises is no fault of the token: 503, and the session stays as it is."""
+    try:
+        yield
+    except AuthError:
+        raise
+    except Exception as error:
+        raise SubjectCheckFailed(f"the subject check raised {type(error).__name__}") from error

@@ -38,6 +38,30 @@ def test_body(house: House):
     assert house.me(answer.json()["access_token"]).status_code == 200
 
 
+def test_less_scope(house: House):
+    """`scope` in the body is for that access token alone; more than the session has is invalid_scope and changes nothing."""
+    token = house.tokens(scope="orders:read")["refresh_token"]
+    before = house.rows()
+    for sent in ("orders:write", "orders:read orders:write", 'orders:"read"'):
+        answer = house.client.post("/auth/refresh", json={"refresh_token": token, "scope": sent})
+        assert (answer.status_code, error(answer)) == (400, "invalid_scope")
+    for wrong in (1, ["orders:read"], "x" * 4097):
+        answer = house.client.post("/auth/refresh", json={"refresh_token": token, "scope": wrong})
+        assert (answer.status_code, error(answer)) == (400, "invalid_request")
+    assert house.rows() == before
+    answer = house.client.post("/auth/refresh", json={"refresh_token": token, "scope": ""})
+    assert answer.json()["scope"] == ""
+    answer = house.client.post("/auth/refresh", json={"refresh_token": token, "scope": None})
+    assert answer.json()["scope"] == "orders:read"
+
+
+def test_less_scope_with_the_cookie(house: House):
+    """The body may hold the scope alone; the token is the cookie's."""
+    login = house.login(transport="cookie")
+    answer = house.client.post("/auth/refresh", json={"scope": "orders:read"}, headers=sent_back(login))
+    assert answer.json()["scope"] == "orders:read"
+
+
 @pytest.mark.parametrize("transport", ["cookie", "cookie_only"])
 @pytest.mark.parametrize("body", [None, {}, {"something": "else"}])
 def test_cookie(house: House, transport: str, body: Any):

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from stagedoor import cli
-from stagedoor.flows import TokenPair
 from stagedoor.service.composition import Composition, compose
 from stagedoor.service.settings import Settings
+from stagedoor.token_pair import TokenPair
 
 from .conftest import Transcript
 

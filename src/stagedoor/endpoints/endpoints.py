@@ -23,6 +23,7 @@ from stagedoor.endpoints.counters import MemoryCounters
 from stagedoor.endpoints.request import Request, client_address, networks
 from stagedoor.endpoints.shapes import (
     LoginRequest,
+    LogoutRequest,
     RefreshRequest,
     SessionsResponse,
     SessionView,
@@ -127,7 +128,7 @@ class Endpoints:
         refresh = Operation(
             "refresh", "POST", "/refresh", self._refresh, "A new access token for a refresh token", RefreshRequest, TokenResponse
         )
-        logout = Operation("logout", "POST", "/logout", self._logout, "End this session", RefreshRequest)
+        logout = Operation("logout", "POST", "/logout", self._logout, "End this session", LogoutRequest)
         logout_all = Operation("logout_all", "POST", "/logout-all", self._logout_all, "End all own sessions")
         sessions = Operation("sessions", "GET", "/sessions", self._sessions, "The own sessions", response=SessionsResponse)
         end_session = Operation("end_session", "DELETE", "/sessions/{id}", self._end_session, "End one own session")
@@ -178,12 +179,13 @@ class Endpoints:
             raise
 
     async def _refresh(self, request: Request) -> Response:
-        token, transport = self._refresh_token(request)
-        pair = await self.issuer.refresh(token, attempt=request.headers.one(b"idempotency-key"))
+        body = request.read(RefreshRequest) if request.body else RefreshRequest()
+        token, transport = self._refresh_token(request, body)
+        pair = await self.issuer.refresh(token, attempt=request.headers.one(b"idempotency-key"), scope=body.scope)
         return self._transports.answer(pair, transport)
 
     async def _logout(self, request: Request) -> Response:
-        token, _ = self._refresh_token(request)
+        token, _ = self._refresh_token(request, request.read(LogoutRequest) if request.body else LogoutRequest())
         with suppress(GrantError):  # whatever it was, it opens nothing any more: that is what was asked for (RFC 7009 section 2.2)
             await self.issuer.revoke(token)
         return Response(204, self._transports.cleared())
@@ -239,12 +241,10 @@ class Endpoints:
             raise TokenRevoked(session_id=token.session_id)
         return token, sessions
 
-    def _refresh_token(self, request: Request) -> tuple[str, str]:
+    def _refresh_token(self, request: Request, body: LogoutRequest) -> tuple[str, str]:
         """The refresh token and the way it came: one in the body wins over the cookie."""
-        if request.body:
-            sent = request.read(RefreshRequest).refresh_token
-            if sent is not UNSET:
-                return sent, "body"
+        if body.refresh_token is not UNSET:
+            return body.refresh_token, "body"
         found = self._transports.refresh_token(request.headers)
         if found is None:
             raise InvalidRequest(f"Send refresh_token in a JSON body, or the cookie {COOKIE}.")

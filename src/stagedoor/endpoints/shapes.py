@@ -24,10 +24,19 @@ class LoginRequest(Struct, frozen=True):
         return "LoginRequest(…)"  # a tracker that keeps local variables must not keep passwords
 
 
-class RefreshRequest(Struct, frozen=True):
-    """What a refresh or a logout sends; without `refresh_token` it is the cookie's."""
+class LogoutRequest(Struct, frozen=True):
+    """What a logout sends; without `refresh_token` it is the cookie's."""
 
     refresh_token: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        return "LogoutRequest(…)"
+
+
+class RefreshRequest(LogoutRequest, frozen=True):
+    """What a refresh sends; `scope` may be less than the session has, for this access token alone."""
+
+    scope: Annotated[str, Meta(max_length=4096)] | None = None
 
     def __repr__(self) -> str:
         return "RefreshRequest(…)"

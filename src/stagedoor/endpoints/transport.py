@@ -9,11 +9,11 @@ from collections.abc import Iterable
 
 from stagedoor.endpoints.shapes import TokenResponse
 from stagedoor.errors import InvalidRequest
-from stagedoor.flows import TokenPair
 from stagedoor.guards.cookies import ACCESS_COOKIE, LARGEST, REFRESH_COOKIE, clear_cookie, read_cookie, set_cookie
 from stagedoor.guards.cross_site import check_cross_site, is_loopback, origins_of
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import Response, json_response
+from stagedoor.token_pair import TokenPair
 
 COOKIE = REFRESH_COOKIE
 _ONLY = ".only"

@@ -12,13 +12,13 @@ import pytest
 
 from stagedoor.errors import AuthError
 from stagedoor.event import Event
-from stagedoor.flows import TokenPair
 from stagedoor.issuer import Issuer, SyncIssuer
 from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers, RefreshToken, attempt_hash
 from stagedoor.session import Outcome, Presented, Session, Store, SyncStore
 from stagedoor.testing.clock import FixedClock
 from stagedoor.testing.contract.witness import Witness
+from stagedoor.token_pair import TokenPair
 
 ISSUER = "https://auth.example"
 WINDOW = 60
