@@ -28,10 +28,10 @@ def free_port() -> int:
         return port
 
 
-def stagedoor(*arguments: str, data: Path, stdin: str = "") -> str:
+def stagedoor(*arguments: str, data: Path, stdin: str = "", **settings: str) -> str:
     """What a command of the CLI printed; it must succeed."""
     command = [str(STAGEDOOR), *arguments, "--data", str(data)]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment())
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment(**settings))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

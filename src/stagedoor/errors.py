@@ -20,6 +20,7 @@ Never knows a framework, a response object, a token's text or a secret.
     │   ├── RefreshTokenExpired     .session_id
     │   ├── SessionRevoked          .session_id
     │   ├── RefreshTokenReused      .session_id
+    │   ├── SessionUnreadable       .session_id
     │   └── BadCredentials
     ├── RequestError                the request is to blame
     │   ├── InvalidRequest          400 invalid_request
@@ -32,6 +33,7 @@ Never knows a framework, a response object, a token's text or a secret.
     │   ├── WrongMediaType          415 wrong_media_type
     │   └── TooManyAttempts         429 too_many_attempts, .retry_after
     ├── StoreError                  503: a store could not be asked; the token is not to blame
+    ├── SubjectCheckFailed          503
     ├── KeySetUnavailable           503
     ├── Overloaded                  503: too much of the same waits already
     └── RevocationsStale            503
@@ -231,6 +233,12 @@ class RefreshTokenReused(_SessionGrantError):
     """A genuinely older refresh token came back: its session is ended now (RFC 9700 section 4.14.2)."""
 
     code = "refresh_token_reused"
+
+
+class SessionUnreadable(_SessionGrantError):
+    """The store has something under the id of this session that no store of ours wrote, or half of it: an operator's matter."""
+
+    code = "session_unreadable"
 
 
 class BadCredentials(GrantError):

@@ -26,6 +26,7 @@ from stagedoor.errors import (
     RefreshTokenReused,
     RefreshTokenUnknown,
     SessionRevoked,
+    SessionUnreadable,
     StoreError,
 )
 from stagedoor.event import Event, Listener, log, tell
@@ -270,6 +271,9 @@ class Flows(Generic[S]):
         now = self._clock()
         known = _session_id(session_id)
         if not (yield lambda store: store.revoke(known, reason, now, subject=subject)):
+            session: Session | None = yield lambda store: store.get(known)
+            if session is not None and session.revoked_at is not None:
+                self._remember(known, now)  # by somebody else, or by a call whose answer was lost
             raise NotFound
         self._ended(known, now, reason, subject)
 
@@ -305,6 +309,10 @@ class Flows(Generic[S]):
             claims=claims,
         )
         return Minted(token, expires_at - issued_at, scope)
+
+    def _alarm(self, error: SessionUnreadable) -> None:
+        """The store has a row that it cannot read: the token is refused, and somebody should hear of it."""
+        tell(self._events, Event(error.code, self._clock(), session_id=error.session_id, alarm=True))
 
     def _pair(self, session: Session, refresh_token: str, access: Minted, moment: float) -> TokenPair:
         """`moment` is now on the store's clock, which the session's end counts on."""

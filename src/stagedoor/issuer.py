@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, cast
 
-from stagedoor.errors import AuthError, SubjectCheckFailed
+from stagedoor.errors import AuthError, SessionUnreadable, SubjectCheckFailed
 from stagedoor.flows import Flow, Flows, R
 from stagedoor.scope import Scope
 from stagedoor.session import Session, Store, SyncStore
@@ -77,14 +77,16 @@ class Issuer(Flows[Store]):
 
     async def _run(self, flow: Flow[R]) -> R:
         answer: Any = None
-        while True:
-            try:
-                ask = flow.send(answer)
-            except StopIteration as stop:
-                return cast(R, stop.value)
-            answer = ask(self.store)
-            if inspect.isawaitable(answer):
-                answer = await answer
+        try:
+            while True:
+                answer = flow.send(answer)(self.store)
+                if inspect.isawaitable(answer):
+                    answer = await answer
+        except StopIteration as stop:
+            return cast(R, stop.value)
+        except SessionUnreadable as error:
+            self._alarm(error)
+            raise
 
 
 class SyncIssuer(Flows[SyncStore]):
@@ -130,14 +132,16 @@ class SyncIssuer(Flows[SyncStore]):
 
     def _run(self, flow: Flow[R]) -> R:
         answer: Any = None
-        while True:
-            try:
-                ask = flow.send(answer)
-            except StopIteration as stop:
-                return cast(R, stop.value)
-            answer = ask(self.store)
-            if inspect.isawaitable(answer):  # truthy whatever it will say: taken for an answer, it would confirm everything
-                raise TypeError("SyncIssuer takes a sync store, a sync confirm and a sync subject_check; Issuer awaits")
+        try:
+            while True:
+                answer = flow.send(answer)(self.store)
+                if inspect.isawaitable(answer):  # truthy whatever it will say: taken for an answer, it would confirm everything
+                    raise TypeError("SyncIssuer takes a sync store, a sync confirm and a sync subject_check; Issuer awaits")
+        except StopIteration as stop:
+            return cast(R, stop.value)
+        except SessionUnreadable as error:
+            self._alarm(error)
+            raise
 
 
 @contextmanager

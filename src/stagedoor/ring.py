@@ -123,8 +123,10 @@ class Ring(Generic[T]):
 
         def after(entries: list[Entry[T]]) -> list[Entry[T]]:
             id_, value = make(entries)
-            ending = (replace(e, ends=now + announce + keep) if e.ends is None else e for e in entries)
-            return [Entry(id_, value, starts=now + announce), *(e for e in ending if e.ends is None or now < e.ends)]
+            starts = now + announce
+            # What was to start later (the clock went back, or this one is in a hurry) gives way: it would take over again, and end soon.
+            ending = (replace(e, starts=min(e.starts, starts), ends=starts + keep if e.ends is None else e.ends) for e in entries)
+            return [Entry(id_, value, starts=starts), *(e for e in ending if e.ends is None or now < e.ends)]
 
         if self._path is None:
             changed = after(list(self._entries))

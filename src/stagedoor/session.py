@@ -161,7 +161,8 @@ def written(outcome: Outcome, presented: Presented, session: Session, now: float
 
 
 class Store(Protocol):
-    """What an issuer asks of a store. Every method raises StoreError when the store could not be asked.
+    """What an issuer asks of a store. Every method raises StoreError when the store could not be asked; `get`, `rotate`, `settle` and
+    `revoke` raise SessionUnreadable where something stands under that id that no store wrote, and `sessions` passes over it.
 
     `now` is the moment (Unix seconds) on the caller's clock. A store that several machines share takes its own clock's instead, for all
     that it decides and writes; `open` then moves the times of the new session along.

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stagedoor.access_token import check_application_claims
-from stagedoor.errors import InvalidScope
+from stagedoor.encoding import encode
+from stagedoor.errors import InvalidScope, SessionUnreadable
 from stagedoor.scope import Scope
 from stagedoor.session import Session
 
@@ -68,9 +69,12 @@ def application_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
 def granted(grant: Grant, session: Session, asked: Scope | str | None = None) -> tuple[Scope, Mapping[str, Any]]:
     """Scope and claims of the next access token: never more scope than the session was opened with, and only what is asked for.
 
-    InvalidScope where more is asked for (RFC 6749 section 6).
+    InvalidScope where more is asked for (RFC 6749 section 6); SessionUnreadable where the session's own scope is none.
     """
-    held = Scope.parse(session.scope)
+    try:
+        held = Scope.parse(session.scope)
+    except ValueError:
+        raise SessionUnreadable("its scope is none", session_id=encode(session.id)) from None
     if grant.scope is not None:
         held = Scope(held & _scope(grant.scope))
     claims = session.claims if grant.claims is None else application_claims(grant.claims)

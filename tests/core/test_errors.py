@@ -45,6 +45,8 @@ def test_the_tree_in_the_docstring_names_it(cls: type[AuthError]):
         (errors.GrantError, 400, "invalid_grant"),
         (errors.StoreError, 503, "temporarily_unavailable"),
         (errors.KeySetUnavailable, 503, "temporarily_unavailable"),
+        (errors.SubjectCheckFailed, 503, "temporarily_unavailable"),
+        (errors.SessionUnreadable, 400, "invalid_grant"),
         (errors.RevocationsStale, 503, "temporarily_unavailable"),
     ],
 )

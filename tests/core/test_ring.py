@@ -81,6 +81,18 @@ def test_rotating_twice(ring: Any, clock: FixedClock):
 
 
 @pytest.mark.parametrize("kind", OPENED)
+def test_what_was_to_start_later_never_takes_over_again(ring: Any, clock: FixedClock):
+    """Where the latest starts before an earlier one would have (a clock set back, a hurry), it stays current, and the other is only read."""
+    rotate(ring, keep=900, announce=300)
+    clock.forward(-5)
+    second = ring.entries()[0].id
+    third = rotate(ring, keep=900, announce=100)
+    for later in (95, 294.9, 295, 300, 900, 994):
+        assert ring.current(NOW + later).id == third
+        assert ring.find(second, NOW + later) is not None
+
+
+@pytest.mark.parametrize("kind", OPENED)
 def test_what_is_gone_is_forgotten_at_the_next_rotation(ring: Any, clock: FixedClock):
     """Ended entries leave the ring, and its file."""
     first = ring.entries()[0].id

@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
+_CUT_OFF = b"\x18\n"
+"""Ends a line that a kill cut off: what is appended afterwards is not glued to it."""
 _TOGETHER = 32_768  # bytes a write; one write of O_APPEND is never mixed with another process's
 
 
@@ -127,7 +129,10 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, _CUT_OFF)
         self._encode = msgspec.json.Encoder().encode
         self._waiting = bytearray()
 
@@ -150,13 +155,13 @@ class EventLog:
 
 
 def read(path: Path) -> Iterator[Line]:
-    """All lines. A last line that was cut off by a kill is passed over."""
+    """All lines. One that was cut off by a kill is passed over."""
     decode = msgspec.json.Decoder(Line).decode
     if not path.exists():
         return
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
+            if line.endswith(b"\n") and not line.endswith(_CUT_OFF):
                 yield decode(line)
 
 

@@ -10,10 +10,22 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from stagedoor.session import Store, SyncStore
+
+# What a process of a test needs is imported once, in the server that they are all forked from.
+get_context("forkserver").set_forkserver_preload(
+    [
+        "stagedoor.testing.race",
+        "stagedoor.stores.sql",
+        "stagedoor.stores.sql.postgres",
+        "stagedoor.stores.redis",
+        "stagedoor.endpoints.starlette",
+    ]
+)
 
 KINDS = ("memory", "sqlite", "postgres", "redis", "cluster")
 SHARED = KINDS[1:]
@@ -62,18 +74,32 @@ class Servers:
         self._started: dict[str, Any] = {}
         self._numbers = count()
 
-    def place(self, kind: str, *, server_clock: bool = True) -> Place:
-        """An empty store, not migrated yet."""
+    def place(self, kind: str, *, server_clock: bool = True, durable: bool = True) -> Place:
+        """An empty store, not migrated yet. `durable` False: nothing is killed, and PostgreSQL need not wait for the disk."""
         number = next(self._numbers)
         if kind == "memory":
             return Place(kind, "")
         if kind == "sqlite":
             return Place(kind, f"sqlite:///{self.folder}/faults-{number}.db")
         if kind == "postgres":
-            return Place(kind, self._server(kind).database(f"faults_{number}"), server_clock)
+            url = self._server(kind).database(f"faults_{number}")
+            if not durable:
+                self._server(kind).sql(f"ALTER DATABASE faults_{number} SET synchronous_commit = off")
+            return Place(kind, url, server_clock)
         server = self._server(kind)
-        server.empty()
+        if kind == "cluster":
+            server.flush()
+        else:
+            server.call("FLUSHALL")
         return Place(kind, server.url, server_clock)
+
+    def nursery(self) -> Any:
+        """Where service processes come from (`faults.service.Nursery`)."""
+        if "nursery" not in self._started:
+            from faults.service import Nursery
+
+            self._started["nursery"] = self._stack.enter_context(Nursery())
+        return self._started["nursery"]
 
     def _server(self, kind: str) -> Any:
         if kind not in self._started:
@@ -88,3 +114,13 @@ class Servers:
         """Stop them all; nothing stays on the disk."""
         self._stack.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def migrate(place: Place) -> None:
+    """Make what the store at this place needs before its first session."""
+    store: Any = place.sync_store()
+    try:
+        store.migrate()
+    finally:
+        if hasattr(store, "close"):
+            store.close()

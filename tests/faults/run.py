@@ -9,6 +9,7 @@ import hashlib
 import random
 import struct
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,11 +33,15 @@ class Run:
     done: int = 0
     complaints: int = 0
     rng: random.Random = field(init=False)
+    tally: Counter[str] = field(default_factory=Counter)
+    """How many of each sort are done, in this run and before."""
     _since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         lines = [line for line in read(self.log.path) if isinstance(line, Done) and self._is_mine(line)]
         self.already = sum(line.count for line in lines)
+        for line in lines:
+            self.tally[line.what] += line.count
         # Another part of the random sequence each time: a resumed run does not play the same rounds again.
         self.rng = random.Random(f"{self.seed} {self.test} {self.store} {self.already}")
         self.log.write(Begin(self.test, self.store, source(), commit(), self.seed, self.wanted, self.already, time.time()))
@@ -46,10 +51,11 @@ class Run:
         """How many are still to do."""
         return max(0, self.wanted - self.already - self.done)
 
-    def count(self, number: int = 1) -> None:
-        """So many more are done, judged and in the log."""
+    def count(self, number: int = 1, what: str | None = None) -> None:
+        """So many more are done, judged and in the log; `what` where a test counts several sorts, each in a row of the table."""
         self.done += number
-        self.log.write(Done(self.test, self.store, source(), self.what, number, round(time.monotonic() - self._since, 3)))
+        self.tally[what or self.what] += number
+        self.log.write(Done(self.test, self.store, source(), what or self.what, number, round(time.monotonic() - self._since, 3)))
         self._since = time.monotonic()
 
     def complain(self, text: str) -> None:
@@ -61,11 +67,20 @@ class Run:
         """Something measured, for the table."""
         self.log.write(Figure(self.test, self.store, source(), name, value, unit))
 
-    def refreshed(self, presented: str, sent: float, outcome: str, returned: str | None = None, *, thief: bool = False) -> None:
-        """A token was presented; `returned` is the refresh token that was answered."""
+    def refreshed(
+        self,
+        presented: str,
+        sent: float,
+        outcome: str,
+        returned: str | None = None,
+        *,
+        thief: bool = False,
+        ended: float | None = None,
+    ) -> None:
+        """A token was presented; `returned` is the refresh token that was answered. `ended`: just now, where it is not said."""
         session, generation, _ = parts(presented)
         got, digest = (None, None) if returned is None else parts(returned)[1:]
-        self.log.write(Refresh(self.test, self.store, session, generation, sent, now(), outcome, got, digest, thief))
+        self.log.write(Refresh(self.test, self.store, session, generation, sent, ended or now(), outcome, got, digest, thief))
 
     def revoked(self, session: str, sent: float, why: str, *, acknowledged: bool = True) -> None:
         """A revocation was acknowledged just now; or no answer came."""

@@ -58,6 +58,8 @@ WIRE = {
     "TooManyAttempts": (429, "too_many_attempts"),
     "StoreError": (503, "temporarily_unavailable"),
     "KeySetUnavailable": (503, "temporarily_unavailable"),
+    "SubjectCheckFailed": (503, "temporarily_unavailable"),
+    "SessionUnreadable": (400, "invalid_grant"),
     "Overloaded": (503, "temporarily_unavailable"),
     "RevocationsStale": (503, "temporarily_unavailable"),
 }

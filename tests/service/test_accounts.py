@@ -23,7 +23,7 @@ PASSWORD = "correct horse"
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    made = Database(f"sqlite:///{tmp_path / 'stagedoor.db'}")
+    made = SQLStore(f"sqlite:///{tmp_path / 'stagedoor.db'}").database
     yield made
     made.close()
 

@@ -136,6 +136,30 @@ def test_sessions_are_listed_and_ended(transcript: Transcript):
     )
 
 
+def test_dead_sessions_are_deleted_by_hand(transcript: Transcript):
+    """What has been dead for more than a day goes, by hand; what lives, or died just now, stays."""
+    transcript("$ echo 'correct horse' | stagedoor users add ada --password-stdin --data data\nusr_…")
+    ended, live = log_in(), log_in()
+    for _ in range(3):  # each login deletes some dead ones, too: only by clocks as late as these none of these is dead yet
+        log_in(clock=lambda: time.time() - 100 * 86_400)
+    transcript(
+        """
+        $ stagedoor sessions revoke {ended} --data data
+        1 session ended
+        …
+        $ stagedoor sessions purge --data data
+        3 dead sessions deleted
+        $ stagedoor sessions purge --data data
+        0 dead sessions deleted
+        $ stagedoor sessions list --data data
+        id                      username  created               last_used             ends                  client
+        {live}  ada       …
+        """,
+        ended=ended.session_id,
+        live=live.session_id,
+    )
+
+
 def test_keys_are_listed_rotated_and_published(transcript: Transcript, capfd: pytest.CaptureFixture[str]):
     """A rotated key is announced first; the JWKS holds public parts only."""
     transcript(
@@ -251,6 +275,8 @@ def test_settings_say_where_they_came_from(transcript: Transcript, tmp_path: Pat
         $ STAGEDOOR_CONFIG=my.toml STAGEDOOR_ACCESS=5m STAGEDOOR_PASSWORD_THREADS=2 stagedoor settings --data elsewhere
         name              value                                 from
         data              elsewhere                             command line
+        database                                                default
+        sessions                                                default
         host              127.0.0.1                             default
         port              8000                                  default
         issuer            http://localhost:8000                 default

@@ -27,6 +27,14 @@ def test_the_module_runs_as_a_process(tmp_path: Path):
     assert (done.returncode, done.stderr) == (1, "")
 
 
+def test_commands_load_only_what_they_need():
+    """The drivers of PostgreSQL and Redis are loaded by whoever uses them: every command starts as fast without."""
+    code = "import sys, stagedoor.cli; print(*(name for name in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True).stdout.split()
+    assert "stagedoor.cli.sessions" in loaded
+    assert not {"psycopg", "redis", "stagedoor.stores.redis"} & set(loaded)
+
+
 def demo(folder: Path, port: int) -> tuple[subprocess.Popen[str], list[str]]:
     """A running demo, and the three lines that it prints."""
     command = [sys.executable, "-W", "error", "-m", "stagedoor", "demo", "--port", str(port)]

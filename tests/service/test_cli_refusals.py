@@ -114,6 +114,7 @@ def test_a_password_is_never_an_argument(transcript: Transcript):
         "users enable ada",
         "sessions list",
         "sessions revoke --user ada",
+        "sessions purge",
         "keys list",
         "keys rotate",
         "keys jwks",

@@ -82,6 +82,32 @@ def test_numbers_in_toml_are_seconds(tmp_path: Path):
         ("HOST", "localhost:80"),
         ("DATA", ""),
         ("DATA", "a\0b"),
+        ("DATABASE", "db.example"),
+        ("DATABASE", "mysql://app:hidden@db.example/stagedoor"),
+        ("DATABASE", "postgres://app:hidden@db.example/stagedoor"),
+        ("DATABASE", "postgresql+asyncpg://app:hidden@db.example/stagedoor"),
+        ("DATABASE", "redis://:hidden@db.example"),
+        ("DATABASE", "sqlite:///hidden.db"),
+        ("DATABASE", "postgresql://app:hi dden@db.example/stagedoor"),
+        ("DATABASE", "postgresql://app:hidden@hidden@db.example/stagedoor"),
+        ("DATABASE", "postgresql://app:hidden/hidden@db.example/stagedoor"),
+        ("DATABASE", "postgresql://app:1/hidden@db.example/stagedoor"),
+        ("DATABASE", "postgresql://app:1?hidden@db.example/stagedoor"),
+        ("DATABASE", "postgresql://app:1#hidden@db.example/stagedoor"),
+        ("DATABASE", "postgresql://app:hidden[@db.example/stagedoor"),
+        ("DATABASE", "postgresql://app:hidden%@db.example/stagedoor"),
+        ("DATABASE", "postgresql://app:hid:den@db.example/stagedoor"),
+        ("DATABASE", "postgresql://app@db.example:port/stagedoor"),
+        ("DATABASE", "postgresql://app@db.example/stagedoor?password=hidden"),
+        ("DATABASE", "postgresql://app@db.example/stagedoor?connections=0"),
+        ("DATABASE", "postgresql://app@db.example/stagedoor?revoke_commit=off"),
+        ("SESSIONS", "memcached://:hidden@cache.example"),
+        ("SESSIONS", "redis://"),
+        ("SESSIONS", "redis://:hidden@/0"),
+        ("SESSIONS", "unix://redis.sock"),
+        ("SESSIONS", "redis://cache.example?password=hidden"),
+        ("SESSIONS", "redis://cache.example?replicas=all"),
+        ("SESSIONS", "redis://cache.example?allow_eviction=yes"),
         ("ISSUER", "auth.example"),
         ("ISSUER", "ftp://auth.example"),
         ("ISSUER", "https://user:hidden@auth.example"),
@@ -121,7 +147,64 @@ def test_a_wrong_value_names_the_setting_its_source_and_the_remedy(variable: str
 
 
 @pytest.mark.parametrize(
-    "line", ["port = true", "port = 1.5", "access = 1.5", "origins = 5", "origins = [5]", "host = 5", "log_level = []"]
+    ("url", "shown"),
+    [
+        ("redis://cache.example:6380/1", "redis://cache.example:6380/1"),
+        ("rediss://:hidden@cache.example", "rediss://:***@cache.example"),
+        ("rediss+cluster://app:hidden@cache.example:6379?replicas=1", "rediss+cluster://app:***@cache.example:6379?replicas=1"),
+        ("redis+cluster://[::1]:7000", "redis+cluster://[::1]:7000"),
+        ("unix://:hidden@/run/redis.sock?db=2", "unix://:***@/run/redis.sock?db=2"),
+        ("postgresql://app:hid%40den@db.example/stagedoor", "postgresql://app:***@db.example/stagedoor"),
+        ("postgresql://app@/stagedoor?host=/run/postgresql", "postgresql://app@/stagedoor?host=/run/postgresql"),
+        (
+            "postgresql://app:hidden@one.example:5432,two.example:5433/stagedoor",
+            "postgresql://app:***@one.example:5432,two.example:5433/stagedoor",
+        ),
+    ],
+)
+def test_a_url_of_a_store_is_shown_without_its_password(url: str, shown: str):
+    """Whatever prints a setting, or all of them, shows three stars; only who connects gets the password."""
+    settings = Settings.load({"STAGEDOOR_SESSIONS": url})
+    assert {name: str(value) for name, value, _ in settings.rows()}["sessions"] == shown
+    for printed in (str(settings.sessions), repr(settings.sessions), f"{settings.sessions}", repr(settings), str(settings.session_store)):
+        assert "hid" not in printed
+    assert settings.sessions.secret == url
+
+
+def test_sessions_live_in_the_database_unless_told_otherwise():
+    """Nothing set is SQLite; a database takes the sessions too; a store of their own leaves the accounts where they are."""
+    assert not Settings.load({}).session_store
+    settings = Settings.load({"STAGEDOOR_DATABASE": "postgresql://db.example/stagedoor"})
+    assert settings.session_store == settings.database
+    settings = Settings.load({"STAGEDOOR_SESSIONS": "redis://cache.example"})
+    assert (str(settings.session_store), bool(settings.database)) == ("redis://cache.example", False)
+
+
+def test_what_a_store_is_told_stands_behind_the_question_mark():
+    """Our own options are arguments of the store; the driver's stay in the URL."""
+    url = "rediss://:secret@cache.example/0?replicas=2&ssl_ca_certs=/ca.pem&allow_eviction=true"
+    sessions = Settings.load({"STAGEDOOR_SESSIONS": url}).sessions
+    assert sessions.options == {"replicas": 2, "allow_eviction": True}
+    assert sessions.address == "rediss://:secret@cache.example/0?ssl_ca_certs=/ca.pem"
+    database = Settings.load({"STAGEDOOR_DATABASE": "postgresql://db.example/x?statement_cache=false"}).database
+    assert (database.options, database.address) == ({"statement_cache": False}, "postgresql://db.example/x")
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "extra"),
+    [("DATABASE", "postgresql://app:hidden@db.example/stagedoor", "postgres"), ("SESSIONS", "redis://:hidden@cache.example", "redis")],
+)
+def test_a_driver_that_is_missing_is_one_command_away(variable: str, url: str, extra: str, monkeypatch: pytest.MonkeyPatch):
+    """Where the extra of a store is not installed, the hint installs it."""
+    monkeypatch.setattr("stagedoor.service.store_url.find_spec", lambda name: None)
+    error = refused({f"STAGEDOOR_{variable}": url})
+    assert "not installed" in error.message
+    assert error.hint == f"pip install 'stagedoor[service,{extra}]'"
+    assert "hidden" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "line", ["port = true", "port = 1.5", "database = 5", "access = 1.5", "origins = 5", "origins = [5]", "host = 5", "log_level = []"]
 )
 def test_a_wrong_type_in_the_file_is_refused(tmp_path: Path, line: str):
     """TOML has types; a value of a wrong one names the file."""
@@ -149,7 +232,8 @@ def test_an_unknown_name_is_refused_with_the_nearest(tmp_path: Path):
 
 def test_the_variables_of_kubernetes_are_explained():
     """Kubernetes adds STAGEDOOR_PORT_8000_TCP for a service of our name; the hint knows."""
-    assert "enableServiceLinks" in refused({"STAGEDOOR_PORT_8000_TCP": "tcp://10.0.0.1:8000"}).hint
+    for variable in ("STAGEDOOR_PORT_8000_TCP", "STAGEDOOR_DATABASE_PORT", "STAGEDOOR_DATABASE_SERVICE_HOST"):
+        assert "enableServiceLinks" in refused({variable: "tcp://10.0.0.1:8000"}).hint
 
 
 @pytest.mark.parametrize("content", [None, b"access: 15m", b"\xff"])

@@ -1,21 +1,30 @@
 """The SQL store on SQLite keeps the contract, with and without await, and with several processes on one file."""
 
 import contextlib
-import multiprocessing
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from stagedoor import KeySet, Peppers, SyncIssuer
+from stagedoor import Event, KeySet, Peppers, SyncIssuer
+from stagedoor.encoding import encode
+from stagedoor.errors import SessionUnreadable
 from stagedoor.stores import sql
-from stagedoor.testing.clock import FixedClock
 from stagedoor.testing.contract import StoreContract, SyncStoreContract
+from stores.processes import (
+    assert_one_rotated,
+    first_token,
+    issuer_on,
+    refresh_at,
+    six_processes_that_start_at_once,
+    six_processes_with_one_token,
+)
 
 
 class TestSQLStore(StoreContract):
@@ -40,111 +49,27 @@ class TestSyncSQLStore(SyncStoreContract):
         store.close()
 
 
-PROCESSES = 6
-THREADS = 4
-ROUNDS = 3
-
-
 def test_sixteen_threads_with_a_store_each(tmp_path: Path):
     """Sixteen connections to one file, one a thread, with the same token: one is Rotated, all get the same successor."""
-    text, issuer = first_token(tmp_path)
+    text, issuer = first_token(url(tmp_path))
     barrier = threading.Barrier(16)
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: refresh_at(barrier, tmp_path, text), range(16)))
+        answers = list(pool.map(lambda _: refresh_at(barrier, url(tmp_path), text), range(16)))
     assert_one_rotated(answers, text, issuer)
 
 
 def test_six_processes_with_one_token(tmp_path: Path):
     """Six processes with four threads each on one file, round after round: one is Rotated, all get the same successor."""
-    text, issuer = first_token(tmp_path)
-    spawn = multiprocessing.get_context("spawn")
-    barrier, answers = spawn.Barrier(PROCESSES * THREADS + 1), spawn.Queue()  # with us: a round begins when we have judged the last
-    processes = [spawn.Process(target=play, args=(barrier, answers, tmp_path, text)) for _ in range(PROCESSES)]
-    for process in processes:
-        process.start()
-    for _ in range(ROUNDS):
-        barrier.wait(60)
-        found = [answers.get(timeout=60) for _ in range(PROCESSES * THREADS)]
-        text = assert_one_rotated(found, text, issuer)
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
+    six_processes_with_one_token(url(tmp_path))
 
 
 def test_processes_that_start_at_once_on_a_new_file(tmp_path: Path):
     """Six processes migrate the same new file at once and all work on it."""
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(PROCESSES)
-    processes = [spawn.Process(target=migrate_and_open, args=(barrier, tmp_path)) for _ in range(PROCESSES)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
-    assert len(issuer_on(tmp_path, []).sessions("ada")) == PROCESSES
+    six_processes_that_start_at_once(url(tmp_path))
 
 
 def url(folder: Path) -> str:
     return f"sqlite:///{folder / 'auth.db'}"
-
-
-def issuer_on(folder: Path, told: list[str], now: float = 1_750_000_000.0) -> SyncIssuer:
-    return SyncIssuer(
-        "https://auth.example",
-        audience="https://api.example",
-        store=sql.SyncSQLStore(url(folder)),
-        keys=KeySet.from_secret(b"the same in each of these processes"),
-        peppers=Peppers(b"the same in each of these processes"),
-        events=lambda event: told.append(event.name),
-        clock=FixedClock(now),
-    )
-
-
-def first_token(folder: Path) -> tuple[str, SyncIssuer]:
-    issuer = issuer_on(folder, [])
-    issuer.store.migrate()
-    return issuer.issue("ada").refresh_token, issuer
-
-
-def refresh_at(barrier, folder: Path, text: str, now: float = 1_750_000_000.0) -> tuple[list[str], str]:
-    told: list[str] = []
-    issuer = issuer_on(folder, told, now)
-    issuer.store.get(b"?" * 16)  # the file is open: what races is the rotation
-    barrier.wait(60)
-    answer = issuer.refresh(text).refresh_token
-    issuer.store.close()
-    return told, answer
-
-
-def play(barrier, answers, folder: Path, text: str) -> None:
-    for number in range(ROUNDS):
-        with ThreadPoolExecutor(THREADS) as pool:
-            now = 1_750_000_000.0 + 60 * number
-            found = list(pool.map(lambda _: refresh_at(barrier, folder, text, now), range(THREADS)))  # noqa: B023 - awaited here
-        for each in found:
-            answers.put(each)
-        text = found[0][1]
-
-
-def migrate_and_open(barrier, folder: Path) -> None:
-    issuer = issuer_on(folder, [])
-    barrier.wait(60)
-    issuer.store.migrate()
-    issuer.issue("ada")
-    issuer.store.close()
-
-
-def assert_one_rotated(answers: list[tuple[list[str], str]], text: str, issuer: SyncIssuer) -> str:
-    """One Rotated, the others Replayed; all with the one successor of the text, which is returned."""
-    assert sorted(name for told, _ in answers for name in told) == ["refresh_replayed"] * (len(answers) - 1) + ["refresh_rotated"]
-    (successor,) = {answer for _, answer in answers}
-    before, after = (issuer.peppers.parse(each, 0.0) for each in (text, successor))
-    assert (after.session_id, after.generation) == (before.session_id, before.generation + 1)
-    assert after.secret == issuer.peppers.successor(before, 0.0)
-    session = issuer.store.get(after.session_id)
-    assert session is not None
-    assert (session.generation, session.digest) == (after.generation, after.digest)
-    return successor
 
 
 FORKED = """
@@ -177,7 +102,7 @@ def test_a_fork_loses_nothing(tmp_path: Path):
     assert rows == [("ada", 1, "logout"), ("ben", 0, None), ("parent", 0, None)]
 
 
-@pytest.mark.parametrize("url", ["sqlite+aiosqlite:///a.db", "postgresql://localhost/a", "auth.db", ""])
+@pytest.mark.parametrize("url", ["sqlite+aiosqlite:///a.db", "mysql://localhost/a", "auth.db", ""])
 def test_other_databases_are_refused(url: str):
     """A URL of another driver or database, or none at all, is refused at once."""
     with pytest.raises(ValueError, match="sqlite:///"):
@@ -200,14 +125,68 @@ def test_a_job_that_ends_the_thread_hurts_nobody(tmp_path: Path):
 def test_a_late_rotation_is_not_older_than_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A rotation that waited long for its turn is written with the moment when it had it: the retry is Replayed, not Reused."""
     now = 1_750_000_000.0
-    text, issuer = first_token(tmp_path)
+    text, issuer = first_token(url(tmp_path))
     moments = iter([0.0, 55.0, 100.0, 100.0])
     with monkeypatch.context() as patched:
-        patched.setattr("stagedoor.stores.sql.time.monotonic", lambda: next(moments))
+        patched.setattr("stagedoor.stores.sql.sqlite.time.monotonic", lambda: next(moments))
         successor = issuer.refresh(text).refresh_token
     (session,) = issuer.sessions("ada")
     assert session.rotated_at == now + 55
     issuer.store.close()
     told: list[str] = []
-    assert issuer_on(tmp_path, told, now + 70).refresh(text).refresh_token == successor
+    assert issuer_on(url(tmp_path), told, now + 70).refresh(text).refresh_token == successor
     assert told == ["refresh_replayed"]
+
+
+def test_a_file_of_the_first_version_is_brought_up(tmp_path: Path):
+    """A file with the indexes of the first schema loses the two that nothing needs any more, and none of its rows."""
+    text, issuer = first_token(url(tmp_path))
+    with contextlib.closing(sqlite3.connect(tmp_path / "auth.db")) as connection:
+        connection.execute("CREATE INDEX stagedoor_sessions_absolute_end ON stagedoor_sessions (absolute_ends_at)")
+        connection.execute("CREATE INDEX stagedoor_sessions_revoked ON stagedoor_sessions (revoked_at) WHERE revoked_at IS NOT NULL")
+        connection.execute("UPDATE stagedoor_schema SET version_num = 's0001'")
+        connection.commit()
+        issuer.store.migrate()
+        indexes = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")}
+    assert indexes == {"stagedoor_sessions_subject", "stagedoor_counters_end"}
+    assert issuer.refresh(text).refresh_token != text
+    issuer.store.close()
+
+
+BROKEN = {
+    "claims": "'[1]'",
+    "scope": "x'00'",
+    "seed": "'text'",
+    "digest": "x'00'",
+    "generation": "'many'",
+    "created_at": "'yesterday'",
+    "device": "x'ff'",
+    "absolute_ends_at": "9e999",
+}
+
+
+@pytest.mark.parametrize("column", BROKEN)
+def test_a_row_that_is_none_of_ours(tmp_path: Path, column: str):
+    """A half-written or foreign row is refused, with an alarm that names it; it hides no other session of the subject."""
+    events: list[Event] = []
+    issuer = SyncIssuer(
+        "https://auth.example",
+        audience="https://api.example",
+        store=sql.SyncSQLStore(url(tmp_path)),
+        keys=KeySet.generate(),
+        peppers=Peppers.generate(),
+        events=events.append,
+    )
+    issuer.store.migrate()
+    text, whole = issuer.issue("ada").refresh_token, issuer.issue("ada")
+    broken = issuer.peppers.parse(text, time.time()).session_id
+    with contextlib.closing(sqlite3.connect(tmp_path / "auth.db")) as connection:
+        connection.execute(f"UPDATE stagedoor_sessions SET {column} = {BROKEN[column]} WHERE id = ?", [broken])
+        connection.commit()
+    for call in (issuer.refresh, issuer.revoke):
+        with pytest.raises(SessionUnreadable):
+            call(text)
+        told = events.pop()
+        assert (told.name, told.alarm, told.session_id) == ("session_unreadable", True, encode(broken))
+    assert [encode(session.id) for session in issuer.sessions("ada")] == [whole.session_id]
+    issuer.store.close()

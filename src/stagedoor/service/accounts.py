@@ -6,6 +6,7 @@ Never knows a session or a token, and never tells a stranger whether an account 
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 import unicodedata
@@ -17,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Double, Integer, MetaData, Row, Table, Text, select, update
+from sqlalchemy.exc import IntegrityError
 
 from stagedoor.endpoints import Account
 from stagedoor.errors import InvalidRequest, NotFound, Overloaded, StoreError
@@ -70,7 +72,7 @@ class Accounts:
 
     async def migrate(self) -> None:
         """Bring the table to this version's form; safe from many processes at once, and again. StoreError."""
-        await self._do(lambda connection: migrate(connection, HISTORY))
+        await asyncio.wrap_future(self._database.submit(lambda connection: migrate(connection, HISTORY), patience=math.inf))
 
     async def add(self, username: str, password: str, scope: str = "") -> StoredAccount:
         """A new account. InvalidRequest where the name is taken, or name, password or scope are not good; StoreError, Overloaded."""
@@ -82,17 +84,19 @@ class Accounts:
         def insert(connection: Connection) -> None:
             if _row(connection, accounts.c.username == name) is not None:
                 raise InvalidRequest(f"There is an account {username!r} already.")
-            connection.execute(
-                accounts.insert().values(
-                    subject=account.subject,
-                    username=name,
-                    display=username,
-                    password_hash=hash_,
-                    scope=str(granted),
-                    version=account.version,
-                    created_at=account.created_at,
-                )
+            row = accounts.insert().values(
+                subject=account.subject,
+                username=name,
+                display=username,
+                password_hash=hash_,
+                scope=str(granted),
+                version=account.version,
+                created_at=account.created_at,
             )
+            try:
+                connection.execute(row)
+            except IntegrityError:  # on PostgreSQL somebody else may have added it just now
+                raise InvalidRequest(f"There is an account {username!r} already.") from None
 
         await self._do(insert)
         return account

@@ -55,7 +55,7 @@ def create_app(settings: Settings, *, sample: bool = False) -> Starlette:
         house.accounts.authenticate,
         origins=settings.origins,
         proxies=settings.trusted_proxies,
-        throttle=Throttle(SQLCounters(house.store.database)),
+        throttle=Throttle(SQLCounters(house.database.database)),
     )
     mount(app, endpoints)
     return app
@@ -63,7 +63,7 @@ def create_app(settings: Settings, *, sample: bool = False) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def _life(house: Composition) -> AsyncIterator[None]:
-    await house.accounts.migrate()
+    await house.migrate()
     watching = asyncio.create_task(_watch(house))
     try:
         yield
@@ -71,7 +71,7 @@ async def _life(house: Composition) -> AsyncIterator[None]:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
-        house.passwords.close()
+        await house.close()
 
 
 async def _watch(house: Composition) -> None:

@@ -1,6 +1,6 @@
 """Settings: what an operator chooses; read once, checked whole, frozen.
 
-Never knows a secret, and never looks at the environment by itself: it is handed over.
+Never shows a password, and never looks at the environment by itself: it is handed over.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from stagedoor.lifetime import seconds
+from stagedoor.service.store_url import POSTGRES, REDIS, StoreURL
 
 PREFIX = "STAGEDOOR_"
 CONFIG = "STAGEDOOR_CONFIG"
@@ -50,7 +51,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The service's settings. `Settings.load` is how they are made; a span is "90s", "15m", "1h" or "7d"."""
 
     data: Path = Path("stagedoor-data")
-    """Folder of the database, the keys and the peppers; a relative one counts from where the command runs."""
+    """Folder of the keys, the peppers and SQLite's database; a relative one counts from where the command runs."""
+    database: StoreURL = StoreURL()
+    """Where accounts live, and sessions unless told otherwise: postgresql://… Empty: SQLite in the data folder."""
+    sessions: StoreURL = StoreURL()
+    """Where sessions live: redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or postgresql://… Empty: the database."""
     host: str = "127.0.0.1"
     """Address to listen on; "0.0.0.0" is every IPv4 address of the machine."""
     port: int = 8000
@@ -92,6 +97,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The audience, filled in where it is left open."""
         return self.audience or self.issuer_url
 
+    @property
+    def session_store(self) -> StoreURL:
+        """Where sessions live, filled in where it is left open."""
+        return self.sessions or self.database
+
     @classmethod
     def load(cls, environment: Mapping[str, str], file: Path | None = None, **overrides: Any) -> Settings:
         """Defaults, under the TOML file (`file`, else what STAGEDOOR_CONFIG names), under STAGEDOOR_*, under `overrides` that are not None.
@@ -113,7 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def rows(self) -> Iterator[tuple[str, Any, str]]:
         """Name, value and origin of each setting, open ones filled in, in the order of their definition."""
-        filled = {"issuer": self.issuer_url, "audience": self.token_audience}
+        filled = {"issuer": self.issuer_url, "audience": self.token_audience, "sessions": self.session_store}
         for name in _CHECKS:
             yield name, filled.get(name, getattr(self, name)), self.sources.get(name, "default")
 
@@ -152,8 +162,8 @@ def _known(name: str, written: str, source: str) -> None:
     hint = "`stagedoor settings` shows all names"
     for near in difflib.get_close_matches(name.lower(), _CHECKS, n=1, cutoff=0.6):
         hint = f"did you mean {PREFIX + near.upper() if written.startswith(PREFIX) else near}?"
-    if re.match("STAGEDOOR_(SERVICE_|PORT_)", written):
-        hint = "Kubernetes adds such variables for a service named stagedoor: set enableServiceLinks: false, or name it otherwise"
+    if re.match(r"STAGEDOOR_(SERVICE_|PORT_|\w+_SERVICE_|\w+_PORT)", written):
+        hint = "Kubernetes adds such variables for a service of such a name: set enableServiceLinks: false, or name it otherwise"
     raise SettingsError(f"unknown setting {written} (from {source})", hint)
 
 
@@ -179,6 +189,16 @@ def _folder(value: Any) -> Path:
     if not text:
         raise _Wrong("is empty", "name a folder, such as ./stagedoor-data")
     return Path(text)
+
+
+def _store(*schemes: str) -> Callable[[Any], StoreURL]:
+    def check(value: Any) -> StoreURL:
+        try:
+            return StoreURL.parse(value, schemes)
+        except ValueError as error:
+            raise _Wrong(*error.args) from None
+
+    return check
 
 
 def _host(value: Any) -> str:
@@ -280,6 +300,8 @@ def _log_level(value: Any) -> str:
 
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "data": _folder,
+    "database": _store(*POSTGRES),
+    "sessions": _store(*REDIS, *POSTGRES),
     "host": _host,
     "port": _whole(1, 65_535),
     "issuer": _issuer,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -35,11 +36,19 @@ def say(kind: str, text: str) -> None:
 
 def say_refusal(error: AuthError) -> None:
     """What was refused, and what to do about it."""
-    said = str(error)
-    if isinstance(error, StoreError):
-        said = f"the database cannot be used: {said.partition(': ')[2].partition(': run store.migrate()')[0] or said}"
-    say("error", said)
+    say("error", f"the database cannot be used: {store_trouble(error)}" if isinstance(error, StoreError) else str(error))
     say("hint", _hint(error))
+
+
+def store_trouble(error: StoreError) -> str:
+    """What the store said, without the name of the driver's exception, and without what a programmer would do about it."""
+    said = re.sub(r"^\w+: ", "", str(error))
+    return re.split(r"\s+(?:Is the server running|LINE \d|Set maxmemory-policy)|: run store\.migrate", said)[0]
+
+
+def lacks_tables(error: StoreError) -> bool:
+    """Whether nobody has brought this database to our form yet."""
+    return any(words in str(error) for words in ("no such table", "no such column", "run store.migrate()"))
 
 
 def _hint(error: AuthError) -> str:
@@ -48,7 +57,7 @@ def _hint(error: AuthError) -> str:
             return "`stagedoor users list` shows all accounts"
         case InvalidRequest():
             return "`stagedoor users add --help` says what names, passwords and scopes there can be"
-        case StoreError() if "no such table" in str(error) or "no such column" in str(error):
+        case StoreError() if lacks_tables(error):
             return "run `stagedoor migrate` on this data folder"
         case StoreError():
             return "see whether the disk is full, or the file is no database"

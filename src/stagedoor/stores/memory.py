@@ -34,7 +34,7 @@ class SyncMemoryStore:
     def open(self, session: Session, *, limit: int, now: float) -> list[bytes]:
         """As Store.open."""
         with self._lock:
-            self._clean(now)
+            self._delete_dead(now, CLEANED_AT_ONCE)
             self._rows[session.id] = session
             live = sorted(self._live(session.subject, now), key=lambda row: row.created_at, reverse=True)
             over = [row.id for row in live if row.id != session.id][limit - 1 :]
@@ -86,14 +86,20 @@ class SyncMemoryStore:
         with self._lock:
             return sorted(self._live(subject, now), key=lambda row: row.created_at, reverse=True)
 
+    def purge(self, *, now: float) -> int:
+        """Delete all rows that have been dead for longer than a late retry may take; how many went. `now` in Unix seconds."""
+        with self._lock:
+            return self._delete_dead(now, len(self._rows))
+
     def _live(self, subject: str, now: float) -> list[Session]:
         return [row for row in self._rows.values() if row.subject == subject and row.is_live(now)]
 
-    def _clean(self, now: float) -> None:
+    def _delete_dead(self, now: float, most: int) -> int:
         before = now - KEPT_DEAD
-        dead = (row.id for row in self._rows.values() if not row.is_live(before) and _died_before(row, before))
-        for session_id in list(islice(dead, CLEANED_AT_ONCE)):
+        dead = list(islice((row.id for row in self._rows.values() if _died_before(row, before)), most))
+        for session_id in dead:
             del self._rows[session_id]
+        return len(dead)
 
 
 def _died_before(row: Session, moment: float) -> bool:
@@ -137,3 +143,7 @@ class MemoryStore:
     async def sessions(self, subject: str, now: float) -> list[Session]:
         """As Store.sessions."""
         return self._sync.sessions(subject, now)
+
+    async def purge(self, *, now: float) -> int:
+        """As SyncMemoryStore.purge."""
+        return self._sync.purge(now=now)

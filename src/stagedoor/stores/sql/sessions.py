@@ -1,147 +1,181 @@
-"""What a store does with the table of sessions, each a function of a connection; the rotation is one conditional statement.
+"""What a store does with the table of sessions: steps of single statements, and functions of a connection in a transaction.
 
 Never knows a thread, a commit or a rule that session.py does not have.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
+import secrets
 from collections.abc import Sequence
-from dataclasses import fields
-from types import MappingProxyType
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, text, update
 
-from stagedoor.errors import StoreError
-from stagedoor.session import CLEANED_AT_ONCE, KEPT_DEAD, RECOVERABLE, Answer, Outcome, Presented, Session, decide
+from stagedoor.errors import SessionUnreadable, StoreError
+from stagedoor.session import KEPT_DEAD, Answer, Outcome, Presented, Session, decide, written
+from stagedoor.stores.sql import statements as say
+from stagedoor.stores.sql.database import Steps, fetch, moment, on_postgres
 from stagedoor.stores.sql.tables import sessions
 
-_NAMES = [field.name for field in fields(Session)]
-_COLUMNS = ", ".join(_NAMES)
-_LIVE = "revoked_at IS NULL AND idle_ends_at > :now AND absolute_ends_at > :now"
-_NOT_YOUNG = "(rotated_at IS NULL OR :now - rotated_at >= :window)"
-
-# The driver's own statements: prepared once a connection, without a layer between. Row 4 of the table, whole, in one.
-_ROTATE = f"""
-UPDATE stagedoor_sessions
-SET generation = generation + 1, digest = :successor, pepper_id = :successor_pepper_id, rotated_at = :now, attempt = :attempt,
-    idle_ends_at = min(:now + :idle, absolute_ends_at)
-WHERE id = :session_id AND generation = :generation AND digest = :digest AND {_LIVE} AND {_NOT_YOUNG}
-RETURNING {_COLUMNS}"""
-_REPLAY = f"""
-UPDATE stagedoor_sessions SET rotated_at = :now
-WHERE id = :session_id AND generation = :generation + 1 AND digest = :successor AND attempt = :attempt AND {_LIVE} AND {_NOT_YOUNG}
-RETURNING {_COLUMNS}"""
-_REUSE = f"""
-UPDATE stagedoor_sessions SET revoked_at = :now, reason = 'reuse'
-WHERE id = :session_id AND generation > :generation AND {_LIVE}
-    AND NOT (generation = :generation + 1 AND digest = :successor AND (NOT {_NOT_YOUNG} OR (:attempt IS NOT NULL AND attempt IS :attempt)))
-RETURNING id"""
-_RECOVER = f"""
-UPDATE stagedoor_sessions SET generation = :generation, digest = :digest, pepper_id = :pepper_id, rotated_at = :now
-WHERE id = :session_id AND generation < :generation AND generation >= :generation - {RECOVERABLE} AND {_LIVE}
-RETURNING id"""
-_GET = f"SELECT {_COLUMNS} FROM stagedoor_sessions WHERE id = :session_id"
+REVOKE_COMMIT = "stagedoor_revoke_commit"
+"""Execution option of a connection: PostgreSQL's synchronous_commit for what ends a session; None leaves it as it is."""
+PURGED_AT_ONCE = 1_000
+"""Rows that one transaction of a purge looks at."""
+_LOOKED_AT = 64
+"""Rows that are looked at with each new session: while more than one in so many is long dead, more go than come."""
+_TRIES = 3
 
 
-def open_session(connection: Connection, session: Session, limit: int, now: float) -> list[bytes]:
-    """Store.open."""
-    _clean(connection, now)
-    row = {name: getattr(session, name) for name in _NAMES}
-    connection.execute(sessions.insert().values(row | {"claims": dict(session.claims)}))
+def get(session_id: bytes) -> Steps[Session | None]:
+    """Store.get."""
+    row = yield say.GET, {"session_id": session_id}
+    return None if row is None else say.session_of(row)
+
+
+def rotate(presented: Presented, asked: float, now: float | None) -> Steps[Answer]:
+    """Store.rotate: row 4 in one statement; the other rows are told apart by a second, which sees what the first could not change.
+
+    `now` None: the server's clock; `asked` is the caller's.
+    """
+    parameters = say.parameters_of(presented, now)
+    for _ in range(_TRIES):
+        row = yield say.ROTATE, parameters
+        if row is not None:
+            return _written(Outcome.ROTATED, row)
+        looked = yield say.LOOK, parameters
+        at, *row = looked or [asked, None]
+        session = None if row[0] is None else say.session_of(row)
+        outcome = decide(presented, session, at, proof_holds=None)
+        if outcome is Outcome.ROTATED:
+            continue  # between the two it became what the first had looked for
+        if session is None or written(outcome, presented, session, at) is session:
+            return Answer(outcome, session, at)
+        row = yield say.REPLAY, parameters  # row 7, as the row still stands
+        if row is not None:
+            return _written(outcome, row)
+    raise StoreError("the session kept changing while it was looked at")
+
+
+def _written(outcome: Outcome, row: Sequence[Any]) -> Answer:
+    session = say.session_of(row)
+    return Answer(outcome, session, session.last_used_at)  # what is written here writes the moment there
+
+
+def open_session(connection: Connection, session: Session, limit: int, asked: float, now: float | None) -> list[bytes]:
+    """Store.open. Its times are moved from the caller's clock to ours."""
+    _lock(connection, session.subject)
+    at = moment(connection, now)
+    _clean(connection, at)
+    row = {name: getattr(session, name) for name in say.NAMES} | {"claims": dict(session.claims)}
+    if now is None:
+        row |= {name: row[name] + (at - asked) for name in ("created_at", "idle_ends_at", "absolute_ends_at")}
+    connection.execute(sessions.insert().values(row))
     others = (
         select(sessions.c.id)
-        .where(sessions.c.subject == session.subject, sessions.c.id != session.id, *_live(now))
+        .where(sessions.c.subject == session.subject, sessions.c.id != session.id, *_live(at))
         .order_by(sessions.c.created_at.desc())
         .offset(limit - 1)
     )
-    ended = update(sessions).where(sessions.c.id.in_(others)).values(revoked_at=now, reason="session_limit")
+    over = list(connection.scalars(others))
+    if not over:
+        return []
+    _commit_firmly(connection)
+    ended = update(sessions).where(sessions.c.id.in_(over), *_live(at)).values(revoked_at=at, reason="session_limit")
     return list(connection.scalars(ended.returning(sessions.c.id)))
 
 
-def get(connection: Connection, session_id: bytes) -> Session | None:
-    """Store.get."""
-    return _one(connection, _GET, {"session_id": session_id})
-
-
-def rotate(connection: Connection, presented: Presented, now: float) -> Answer:
-    """Store.rotate: row 4 in one statement; the other rows are told apart by a second."""
-    parameters = _parameters(presented, now)
-    session = _one(connection, _ROTATE, parameters)
-    if session is not None:
-        return Answer(Outcome.ROTATED, session, now)
-    session = _one(connection, _GET, parameters)
-    outcome = decide(presented, session, now, proof_holds=None)
-    if outcome is Outcome.ROTATED:
-        raise StoreError("the session changed while it was looked at")
-    if outcome is Outcome.REPLAYED:
-        session = _one(connection, _REPLAY, parameters) or session
-    return Answer(outcome, session, now)
-
-
-def settle(connection: Connection, outcome: Outcome, presented: Presented, now: float) -> bool:
+def settle(connection: Connection, outcome: Outcome, presented: Presented, now: float | None) -> bool:
     """Store.settle: each statement states its row of the table again."""
-    statement = {Outcome.REUSED: _REUSE, Outcome.RECOVERED: _RECOVER}[outcome]
-    return _execute(connection, statement, _parameters(presented, now)) is not None
+    if outcome is Outcome.REUSED:
+        _commit_firmly(connection)
+    statement = {Outcome.REUSED: say.REUSE, Outcome.RECOVERED: say.RECOVER}[outcome]
+    return fetch(connection, statement, say.parameters_of(presented, now)) != []
 
 
-def revoke(connection: Connection, session_id: bytes, reason: str, now: float, subject: str | None) -> bool:
+def revoke(connection: Connection, session_id: bytes, reason: str, subject: str | None, now: float | None) -> bool:
     """Store.revoke."""
-    ended = update(sessions).where(sessions.c.id == session_id, *_live(now)).values(revoked_at=now, reason=reason)
+    _commit_firmly(connection)
+    at = moment(connection, now)
+    ended = update(sessions).where(sessions.c.id == session_id, *_live(at)).values(revoked_at=at, reason=reason)
     if subject is not None:
         ended = ended.where(sessions.c.subject == subject)
-    return connection.execute(ended).rowcount == 1
+    if connection.execute(ended).rowcount == 1:
+        return True
+    _write_something(connection)
+    return False
 
 
-def revoke_subject(connection: Connection, subject: str, reason: str, now: float) -> list[bytes]:
+def revoke_subject(connection: Connection, subject: str, reason: str, now: float | None) -> list[bytes]:
     """Store.revoke_subject."""
-    ended = update(sessions).where(sessions.c.subject == subject, *_live(now)).values(revoked_at=now, reason=reason)
-    return list(connection.scalars(ended.returning(sessions.c.id)))
+    _commit_firmly(connection)
+    _lock(connection, subject)
+    at = moment(connection, now)
+    ended = update(sessions).where(sessions.c.subject == subject, *_live(at)).values(revoked_at=at, reason=reason)
+    ids = list(connection.scalars(ended.returning(sessions.c.id)))
+    if not ids:
+        _write_something(connection)
+    return ids
 
 
-def live_sessions(connection: Connection, subject: str, now: float) -> list[Session]:
+def live_sessions(connection: Connection, subject: str, now: float | None) -> list[Session]:
     """Store.sessions."""
-    found = (
-        select(*(sessions.c[name] for name in _NAMES))
-        .where(sessions.c.subject == subject, *_live(now))
-        .order_by(sessions.c.created_at.desc())
-    )
-    return [_session(row) for row in connection.execute(found)]
+    found = []
+    for row in fetch(connection, say.LIVE, {"subject": subject, "now": now}):
+        with suppress(SessionUnreadable):
+            found.append(say.session_of(row))
+    return found
+
+
+def purge(connection: Connection, after: bytes, now: float | None) -> tuple[bytes | None, int]:
+    """Delete what is long dead among the next rows; the last one looked at (None: there are no more), and how many went."""
+    looked_at, deleted = _clean_from(connection, sessions.c.id > after, PURGED_AT_ONCE, moment(connection, now))
+    return (looked_at[-1] if len(looked_at) == PURGED_AT_ONCE else None), deleted
+
+
+def _clean(connection: Connection, now: float) -> None:
+    """Look at a few rows in a random place: every dead one is met sometime, and no index is needed to find it."""
+    start = secrets.token_bytes(16)
+    looked_at, _ = _clean_from(connection, sessions.c.id >= start, _LOOKED_AT, now)
+    if len(looked_at) < _LOOKED_AT:
+        _clean_from(connection, sessions.c.id < start, _LOOKED_AT - len(looked_at), now)
+
+
+def _clean_from(connection: Connection, where: ColumnElement[bool], most: int, now: float) -> tuple[list[bytes], int]:
+    before = now - KEPT_DEAD
+    dead = or_(sessions.c.revoked_at < before, sessions.c.idle_ends_at < before, sessions.c.absolute_ends_at < before)
+    looked_at = connection.execute(select(sessions.c.id, dead).where(where).order_by(sessions.c.id).limit(most)).all()
+    gone = [id_ for id_, is_dead in looked_at if is_dead]
+    if not gone:
+        return [id_ for id_, _ in looked_at], 0
+    # Nobody waits for a cleaner, and it waits for nobody.
+    free = select(sessions.c.id).where(sessions.c.id.in_(gone), dead).with_for_update(skip_locked=True)
+    return [id_ for id_, _ in looked_at], connection.execute(delete(sessions).where(sessions.c.id.in_(free))).rowcount
 
 
 def _live(now: float) -> list[ColumnElement[bool]]:
     return [sessions.c.revoked_at.is_(None), sessions.c.idle_ends_at > now, sessions.c.absolute_ends_at > now]
 
 
-def _clean(connection: Connection, now: float) -> None:
-    """Delete a few rows that have been dead for long: more with each new session than come in."""
-    before = now - KEPT_DEAD
-    for dead in (sessions.c.absolute_ends_at < before, sessions.c.revoked_at < before):
-        some = select(sessions.c.id).where(dead).limit(CLEANED_AT_ONCE)
-        connection.execute(delete(sessions).where(sessions.c.id.in_(some)))
+def _lock(connection: Connection, subject: str) -> None:
+    """One writer of many rows of a subject at a time: limits are exact and no two of them lock each other out. SQLite has one writer."""
+    if on_postgres(connection):
+        key = int.from_bytes(hashlib.sha256(b"stagedoor subject\0" + subject.encode()).digest()[:8], "big", signed=True)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-def _parameters(presented: Presented, now: float) -> dict[str, Any]:
-    return {field.name: getattr(presented, field.name) for field in fields(Presented)} | {"now": now}
+def _commit_firmly(connection: Connection) -> None:
+    """Where it was asked for, ending a session is only acknowledged when standbys have it too, whatever holds for the rest."""
+    level = connection.get_execution_options().get(REVOKE_COMMIT)
+    if level is not None:
+        connection.execute(text(f"SET LOCAL synchronous_commit = {level}"))
 
 
-def _execute(connection: Connection, statement: str, parameters: dict[str, Any]) -> Sequence[Any] | None:
-    cursor = connection.connection.cursor()
-    cursor.execute(statement, parameters)
-    row: Sequence[Any] | None = cursor.fetchone()
-    cursor.close()
-    return row
+def _write_something(connection: Connection) -> None:
+    """Make this commit wait for disk and standbys like any other, though nothing was left to end.
 
-
-def _one(connection: Connection, statement: str, parameters: dict[str, Any]) -> Session | None:
-    row = _execute(connection, statement, parameters)
-    return None if row is None else _session(row)
-
-
-def _session(row: Sequence[Any]) -> Session:
-    members = dict(zip(_NAMES, row, strict=True))
-    claims = members["claims"]
-    members["claims"] = MappingProxyType(json.loads(claims) if isinstance(claims, str) else claims)
-    return Session(**members)
+    Whoever ended it before may have been told 503, because they did not have it yet; this caller is about to be told that it is done.
+    """
+    if on_postgres(connection):
+        connection.execute(select(func.pg_logical_emit_message(True, "stagedoor", "")))

@@ -1,10 +1,11 @@
-"""Database: one SQLite file behind one writer thread; what waits together is committed together.
+"""SQLite: one file behind one writer thread; what waits together is committed together.
 
 Never knows a table: it runs work that is handed to it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import queue
@@ -15,25 +16,25 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from stagedoor.errors import StoreError
+from stagedoor.stores.sql.database import PATIENCE, Clock, R, Steps, take
 
-R = TypeVar("R")
 _Job = tuple[Callable[[Connection], Any], "Future[Any]"]
 
-_PATIENCE = 10.0
-"""Seconds to wait for another process's write before StoreError."""
 _WAITING = 2048
 """Jobs that may wait; more are refused at once, so that nobody waits for long without hearing of it."""
 _TOGETHER = 64
 """Jobs that share one commit at the most: one fsync serves them all."""
+_NOTICEABLE = 1.0
+"""Seconds that a job may have waited and still be of the moment that it was asked at."""
 
 
-class Database:
+class SQLite:
     """Runs jobs, each a function of a SQLAlchemy connection, in order, on a thread of its own, in immediate transactions.
 
     WAL and synchronous=FULL: what was answered is on the disk. A job that fails is rolled back alone; jobs may run twice, so they write
@@ -41,15 +42,13 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        if _driver(url) not in ("sqlite", "sqlite+pysqlite"):
-            raise ValueError("so far the SQL store runs on SQLite, by Python's own driver: a URL such as 'sqlite:///auth.db'")
         self._url = url
         self._lock = threading.Lock()
         self._survives_forks = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def submit(self, work: Callable[[Connection], R]) -> Future[R]:
+    def submit(self, work: Callable[[Connection], R], *, patience: float = PATIENCE) -> Future[R]:
         """Run this work; the future brings its result, its AuthError, or StoreError where the database is to blame or too much waits."""
         future: Future[R] = Future()
         with self._lock:
@@ -63,6 +62,31 @@ class Database:
                 self._thread.start()
             self._jobs.put((work, future))
         return future
+
+    def run(self, work: Callable[[Connection], R], *, patience: float = PATIENCE) -> R:
+        """As Database.run."""
+        return self.submit(work).result()
+
+    def follow(self, steps: Callable[[], Steps[R]]) -> R:
+        """As Database.follow: all steps are one job."""
+        return self.submit(lambda connection: take(connection, steps())).result()
+
+    async def follow_async(self, steps: Callable[[], Steps[R]]) -> R:
+        """As Database.follow_async."""
+        return await asyncio.wrap_future(self.submit(lambda connection: take(connection, steps())))
+
+    def clock(self, now: float) -> Clock:
+        """The caller's clock. Where a job waited for its turn, or for another process's lock, the moment is later than asked.
+
+        Else a rotation would look older than it is, and an honest retry like a theft.
+        """
+        asked = time.monotonic()
+
+        def read() -> float:
+            waited = time.monotonic() - asked
+            return now + waited if waited > _NOTICEABLE else now
+
+        return read
 
     def close(self) -> None:
         """Finish the jobs that wait, close the connection, end the thread. A later submit opens all anew."""
@@ -80,7 +104,7 @@ class Database:
         self._survives_forks = True
         this = weakref.ref(self)  # hooks cannot be taken back: they must not keep a database alive
         release = partial(_with, this, lambda database: database._lock.release())
-        os.register_at_fork(before=partial(_with, this, Database._close_and_hold), after_in_parent=release, after_in_child=release)
+        os.register_at_fork(before=partial(_with, this, SQLite._close_and_hold), after_in_parent=release, after_in_child=release)
 
     def _close_and_hold(self) -> None:
         self._lock.acquire()
@@ -106,17 +130,10 @@ class Database:
             _disconnect(connection)
 
 
-def _with(this: weakref.ref[Database], do: Callable[[Database], None]) -> None:
+def _with(this: weakref.ref[SQLite], do: Callable[[SQLite], None]) -> None:
     database = this()
     if database is not None:
         do(database)
-
-
-def _driver(url: str) -> str:
-    try:
-        return make_url(url).drivername
-    except SQLAlchemyError:
-        return "none"
 
 
 def _batch(jobs: queue.SimpleQueue[_Job | None]) -> list[_Job] | None:
@@ -165,7 +182,7 @@ def _end(connection: Connection, layered: Callable[[], None], raw: Callable[[], 
 
 def _connect(url: str) -> Connection:
     engine = create_engine(
-        url, hide_parameters=True, connect_args={"isolation_level": None, "timeout": _PATIENCE, "check_same_thread": False}
+        url, hide_parameters=True, connect_args={"isolation_level": None, "timeout": PATIENCE, "check_same_thread": False}
     )
     connection = engine.connect()
     try:
@@ -185,7 +202,7 @@ def _disconnect(connection: Connection) -> None:
 
 
 def _write_ahead(cursor: Any) -> None:
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + PATIENCE
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")

@@ -32,8 +32,6 @@ sessions = Table(
 )
 # A refresh changes no indexed column: its cost does not grow with the indexes.
 Index("stagedoor_sessions_subject", sessions.c.subject, sessions.c.created_at)
-Index("stagedoor_sessions_absolute_end", sessions.c.absolute_ends_at)
-Index("stagedoor_sessions_revoked", sessions.c.revoked_at, sqlite_where=sessions.c.revoked_at.is_not(None))
 
 counters = Table(
     "stagedoor_counters",

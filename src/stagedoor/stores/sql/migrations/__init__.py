@@ -11,8 +11,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select, text
 
+_LOCK = int.from_bytes(b"stagedor")
 _one_at_a_time = threading.Lock()  # Alembic's context is one for the whole process
 
 
@@ -28,7 +29,15 @@ SESSIONS = History(Path(__file__).parent / "versions", "stagedoor_schema")
 
 
 def migrate(connection: Connection, history: History) -> None:
-    """Run what has not run yet. The caller holds the write lock, so that of many processes one does the work."""
+    """Run what has not run yet; of many processes one does the work, the others wait for it: SQLite's jobs hold the write lock anyway."""
+    if not connection.in_transaction():
+        connection.begin()  # the job's own, told to Alembic: else it would commit, and let the lock go, after each revision
+    if connection.dialect.name == "postgresql":
+        # However long whoever is first needs, and however long we do; but nobody queues behind us for long.
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        connection.execute(text("SET LOCAL lock_timeout = '10s'"))
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("version_locations", str(history.versions))

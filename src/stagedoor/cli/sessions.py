@@ -1,0 +1,85 @@
+"""The commands of `stagedoor sessions`: what each login opened.
+
+Never knows a token, nor which store the sessions live in.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from stagedoor.cli.house import settings_of, until_expiry, with_house
+from stagedoor.cli.options import Data, Json, UsageError, group
+from stagedoor.encoding import encode
+from stagedoor.errors import NotFound
+from stagedoor.service.composition import Composition
+from stagedoor.service.terminal import Moment, Problem, print_rows
+
+sessions = group("Sessions: what each login opened.")
+
+
+@sessions.command("list", epilog="Example: stagedoor sessions list --user ada")
+def sessions_list(
+    user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="Only this account's. Default: all accounts'.")] = None,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Show live sessions.
+
+    When they were opened and last refreshed, when they end unless refreshed again, and the client that logged in.
+    """
+
+    async def live(house: Composition) -> list[tuple[Any, ...]]:
+        return [
+            (encode(each.id), account.username, Moment(each.created_at), Moment(each.last_used_at), Moment(each.idle_ends_at), each.device)
+            for account in (await house.accounts.list() if user is None else [await house.accounts.find(user)])
+            for each in await house.issuer.sessions(account.subject)
+        ]
+
+    found = with_house(settings_of(data=data), live)
+    print_rows(("id", "username", "created", "last_used", "ends", "client"), found, as_json=as_json)
+
+
+@sessions.command(
+    "revoke", context_settings={"ignore_unknown_options": True}, epilog="Example: stagedoor sessions revoke --user ada"
+)  # an id may begin with a dash
+def sessions_revoke(
+    id_: Annotated[str | None, typer.Argument(metavar="ID", help="Session to end, as `stagedoor sessions list` shows it.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="End all sessions of this account instead.")] = None,
+    data: Data = None,
+) -> None:
+    """End one session, or all of one account.
+
+    Their refresh tokens are refused from now on. Access tokens that are out already live until they expire (STAGEDOOR_ACCESS, 15m by
+    default) in processes that do not hear of it, a running `stagedoor serve` among them.
+    """
+    if (id_ is None) == (user is None):
+        raise UsageError("name one session by its id, or one account with --user")
+    settings = settings_of(data=data)
+
+    async def revoke(house: Composition) -> int:
+        if user is not None:
+            return await house.issuer.revoke_subject((await house.accounts.find(user)).subject)
+        try:
+            await house.issuer.revoke_session(str(id_))
+        except NotFound:
+            raise Problem(f"there is no live session {id_}", "`stagedoor sessions list` shows all live ones") from None
+        return 1
+
+    ended = with_house(settings, revoke)
+    print(f"{ended} session{'' if ended == 1 else 's'} ended")
+    until_expiry(settings)
+
+
+@sessions.command("purge")
+def sessions_purge(data: Data = None) -> None:
+    """Delete now what has been dead for more than a day.
+
+    The service does so by itself, a little with each login: this is for whoever wants it gone at once, say after a flood of logins. It
+    works in small batches beside a running service. Redis lets dead sessions go alone; there only their entries in the lists of accounts
+    are left to delete.
+    """
+    gone = with_house(settings_of(data=data), lambda house: house.store.purge(now=time.time()))
+    print(f"{gone} dead session{'' if gone == 1 else 's'} deleted")

@@ -1,0 +1,232 @@
+"""Links: the ways to a Redis server or a Redis Cluster, with await and without; every failure on them is a StoreError.
+
+Never knows what is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Generator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import redis
+import redis.asyncio
+from redis.asyncio.cluster import PipelineCommand
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from stagedoor.errors import StoreError
+
+R = TypeVar("R")
+_CONNECTIONS = 64
+"""Connections to one server; who finds none free waits."""
+_AT_ONCE = 60
+"""Steps of one event loop under way at once, each with a connection to a node: some are left for the cluster's own affairs."""
+_PATIENCE = 5.0
+"""Seconds to wait for a free connection."""
+_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 2.0, "socket_timeout": 3.0, "max_connections": _CONNECTIONS, "protocol": 2}
+"""Where the URL's query names one of them, that counts. WAIT takes a second at the most: less than an answer may take."""
+_RETRIES = 1
+"""Each script may run twice: it knows its own work. So a connection that the server closed meanwhile is nobody's trouble."""
+
+
+def _parse(url: str) -> tuple[str, bool]:
+    """The URL as redis-py knows it, and whether it is a cluster's."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"):
+        raise ValueError("a Redis URL begins with redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://")
+    return f"{scheme.removesuffix('+cluster')}://{rest}", scheme.endswith("+cluster")
+
+
+def _backoff() -> ExponentialWithJitterBackoff:
+    return ExponentialWithJitterBackoff(base=0.05, cap=0.5)
+
+
+def _broken(error: Exception) -> StoreError:
+    # Of a pipeline's error the first part is the command: what is in it belongs into no message.
+    return StoreError(f"{type(error).__name__}: {str(error).rpartition('caused error: ')[2]}")
+
+
+class SyncLink:
+    """A pool of connections, opened on first use, anew in a forked child."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._cluster = _parse(url)
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._process = 0
+
+    def run(self, steps: Generator[Any, Any, R], scripts: list[str]) -> R:
+        """Take these steps; their result. StoreError where Redis did not answer as it should."""
+        try:
+            ask = next(steps)
+            while True:
+                try:
+                    answer = self._answer(ask, scripts)
+                except Exception as error:  # noqa: BLE001 - while a cluster changes, the client's own slips come up too
+                    ask = steps.throw(_broken(error))
+                else:
+                    ask = steps.send(answer)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result
+
+    def _answer(self, ask: Any, scripts: list[str]) -> Any:
+        self._open()
+        try:
+            return ask(self)
+        except NoScriptError:  # a new server, or one that was told to forget them
+            self.load(scripts)
+            return ask(self)
+
+    def send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send these, each to the node of its key, and collect the answers."""
+        if len(commands) == 1:
+            return [self._client.execute_command(*commands[0])]
+        with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = pipeline.execute()
+        return answers
+
+    def masters(self) -> list[str]:
+        """The names of all nodes that are written to; a single server has none to speak of."""
+        return [node.name for node in self._client.get_primaries()] if self._cluster else [""]
+
+    def node_of(self, key: bytes) -> str:
+        """The name of the node that this key is written to."""
+        return str(self._client.get_node_from_key(key).name) if self._cluster else ""
+
+    def on(self, node: str, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send these to one node, over one connection."""
+        client = self._client.get_redis_connection(self._client.get_node(node_name=node)) if self._cluster else self._client
+        with client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = pipeline.execute()
+        return answers
+
+    def load(self, scripts: list[str]) -> None:
+        """Have all nodes know these scripts."""
+        for script in scripts:
+            self._client.script_load(script)
+
+    def close(self) -> None:
+        """Close all connections; the next step opens anew."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _open(self) -> None:
+        with self._lock:
+            if self._client is not None and self._process == os.getpid():
+                return
+            pool = partial(redis.BlockingConnectionPool, timeout=_PATIENCE)
+            retry = Retry(_backoff(), _RETRIES)
+            if self._cluster:
+                self._client = redis.RedisCluster.from_url(self._url, connection_pool_class=pool, retry=retry, **_OPTIONS)
+            else:
+                made = redis.BlockingConnectionPool.from_url(self._url, timeout=_PATIENCE, retry=retry, **_OPTIONS)
+                self._client = redis.Redis.from_pool(made)
+            self._process = os.getpid()
+
+
+class Link:
+    """SyncLink with await. Connections belong to an event loop: each loop has its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._cluster = _parse(url)
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+        self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+    async def run(self, steps: Generator[Any, Any, R], scripts: list[str]) -> R:
+        """As SyncLink.run."""
+        try:
+            ask = next(steps)
+            while True:
+                try:
+                    answer = await self._answer(ask, scripts)
+                except Exception as error:  # noqa: BLE001 - as SyncLink.run
+                    ask = steps.throw(_broken(error))
+                else:
+                    ask = steps.send(answer)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result
+
+    async def _answer(self, ask: Any, scripts: list[str]) -> Any:
+        # A cluster's client refuses where a node has no connection free; a single server's waits for one, and so do all here.
+        slots = self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE))
+        async with asyncio.timeout(_PATIENCE):
+            await slots.acquire()
+        try:
+            try:
+                return await ask(self)
+            except NoScriptError:
+                await self.load(scripts)
+                return await ask(self)
+        finally:
+            slots.release()
+
+    async def send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """As SyncLink.send."""
+        client = self._client()
+        if len(commands) == 1:
+            return [await client.execute_command(*commands[0])]
+        async with client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = await pipeline.execute()
+        return answers
+
+    async def masters(self) -> list[str]:
+        """As SyncLink.masters."""
+        return [node.name for node in (await self._client().initialize()).get_primaries()] if self._cluster else [""]
+
+    async def node_of(self, key: bytes) -> str:
+        """As SyncLink.node_of."""
+        return str((await self._client().initialize()).get_node_from_key(key).name) if self._cluster else ""
+
+    async def on(self, node: str, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """As SyncLink.on."""
+        if not self._cluster:
+            async with self._client().pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                answers: list[Any] = await pipeline.execute()
+            return answers
+        sent = [PipelineCommand(position, *command) for position, command in enumerate(commands)]
+        await self._client().get_node(node_name=node).execute_pipeline(sent)
+        for each in sent:
+            if isinstance(each.result, Exception):
+                raise each.result
+        return [each.result for each in sent]
+
+    async def load(self, scripts: list[str]) -> None:
+        """As SyncLink.load."""
+        for script in scripts:
+            await self._client().script_load(script)
+
+    async def close(self) -> None:
+        """Close the connections of this event loop; the next step opens anew."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    def _client(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            retry = AsyncRetry(_backoff(), _RETRIES)
+            if self._cluster:
+                self._clients[loop] = redis.asyncio.RedisCluster.from_url(self._url, retry=retry, **_OPTIONS)
+            else:
+                made = redis.asyncio.BlockingConnectionPool.from_url(self._url, timeout=_PATIENCE, retry=retry, **_OPTIONS)
+                self._clients[loop] = redis.asyncio.Redis.from_pool(made)
+        return self._clients[loop]

@@ -1,0 +1,25 @@
+-- The sessions of one subject: a sorted set of their ids in the order of login, KEYS[1].
+-- ARGV: verb, moment as eight bytes ('': the server's own), what the verb needs. The answer: moment, then id and score in turn.
+local verb, moment = ARGV[1], ARGV[2]
+local now
+if moment == '' then
+    local time = redis.call('TIME')
+    now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+else
+    now = struct.unpack('>d', moment)
+end
+
+local entries = {}
+if verb == 'enter' then
+    -- Milliseconds, and each later than all before, whatever the clock did: all who keep the limit agree on who is the oldest.
+    local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+    local score = math.max(math.floor(now * 1000), (tonumber(last[2]) or 0) + 1)
+    redis.call('ZADD', KEYS[1], 'NX', string.format('%.0f', score), ARGV[3])
+    if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then
+        redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    end
+elseif redis.call('ZCARD', KEYS[1]) > tonumber(ARGV[3]) then
+    entries = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+end
+table.insert(entries, 1, struct.pack('>d', now))
+return entries

@@ -1,0 +1,32 @@
+"""The subject check of R4's service: the application's database of subjects, which is down while a file says so.
+
+Never knows who makes the file, or when.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from stagedoor.session import Session
+from stagedoor.token_pair import Grant
+
+ALL = Grant()
+
+
+def down_file(folder: str | Path) -> Path:
+    """While it exists, nobody can be asked."""
+    return Path(folder) / "subject-check-is-down"
+
+
+def arguments(settings: Any) -> dict[str, Any]:
+    """What the issuer of the service is given besides: `Settings.issuer`."""
+    path = str(down_file(settings.folder))
+
+    async def check(session: Session) -> Grant:
+        if os.path.exists(path):  # noqa: PTH110 - once a refresh: a Path costs ten times as much
+            raise ConnectionError("the database of subjects is down")
+        return ALL
+
+    return {"subject_check": check}
