@@ -82,7 +82,7 @@ def test_rotating_twice(ring: Any, clock: FixedClock):
 
 @pytest.mark.parametrize("kind", OPENED)
 def test_what_was_to_start_later_never_takes_over_again(ring: Any, clock: FixedClock):
-    """Where the latest starts before an earlier one would have (a clock set back, a hurry), it stays current, and the other is only read."""
+    """Where the latest starts before an earlier one would have (a clock set back, a hurry), it stays current."""
     rotate(ring, keep=900, announce=300)
     clock.forward(-5)
     second = ring.entries()[0].id

@@ -191,12 +191,14 @@ async def test_not_a_grant(issuer: AnyIssuer, application: Application, calls: l
 
 
 @pytest.mark.parametrize("grant", [Grant(claims={"sub": "another"}), Grant(scope='"'), Grant(claims={"x": "y" * 9_000})])
-async def test_a_grant_that_no_token_can_carry(issuer: AnyIssuer, application: Application, clock: FixedClock, calls: list[str], grant: Grant):
+async def test_a_grant_that_no_token_can_carry(
+    issuer: AnyIssuer, application: Application, clock: FixedClock, calls: list[str], grant: Grant
+):
     """Our own claims, foreign scope and a token too large to be read are found before the rotation."""
     pair = await login(issuer)
     application.answer = grant
     calls.clear()
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         await refresh(issuer, pair.refresh_token)
     assert calls == ["get"]
     application.answer = Grant()
