@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,15 @@ import pytest
 if TYPE_CHECKING:  # a test that needs no server does not load their clients
     from servers import Cluster, PgBouncer, Postgres, Redis
 
+HERE = Path(__file__).parent
 _numbers = itertools.count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What kills servers is marked: one run of it is enough where the same suite runs on several Pythons."""
+    for item in items:
+        if item.path.relative_to(HERE).parts[0] in ("faults", "servers"):
+            item.add_marker("faults")
 
 
 @pytest.fixture(scope="session")
