@@ -16,7 +16,7 @@ demo: ## start the service with a first user and a sample API (PORT=8000 DATA=./
 test: ## run all checks and tests, on every Python that is here (WITHOUT=browser: no Chromium)
 	@.ci/test
 
-faults: ## the fault suite on PostgreSQL, Redis, a Redis Cluster and SQLite, whole; goes on where it stopped (ONLY=R4 STORES=redis)
+faults: ## the fault suite on PostgreSQL, Redis, a Redis Cluster and SQLite, whole; goes on where it stopped (SHORT=1 ONLY=R4 STORES=redis LOG=file)
 	@.ci/environment .venv dev
 	@.ci/servers
 	@PYTHONPATH=tests .venv/bin/python -m faults $(if $(ONLY),--only $(ONLY)) $(if $(STORES),--stores $(STORES)) $(if $(SHORT),--short) $(if $(LOG),--log $(LOG))
@@ -37,6 +37,6 @@ servers: ## find or fetch PostgreSQL, Redis and PgBouncer for the tests (SERVERS
 	@.ci/environment .venv dev
 	@.ci/servers
 
-clean: ## delete what the others made, except the demo's data
+clean: ## delete what the others made, except the demo's data and faults-log: hours of counts are in it
 	rm -rf .venv .venv-* .servers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

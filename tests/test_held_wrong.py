@@ -20,6 +20,7 @@ from stagedoor.guards.asgi import GuardMiddleware
 from stagedoor.guards.fastapi import Guard as FastAPIGuard
 from stagedoor.guards.starlette import Guard as StarletteGuard
 from stagedoor.stores.memory import MemoryStore, SyncMemoryStore
+from stagedoor.stores.sql import SQLStore, SyncSQLStore
 
 KEYS, PEPPERS = KeySet.generate(), Peppers.generate()
 
@@ -125,3 +126,19 @@ def test_what_is_wrong_on_our_side_stands_in_the_log(caplog: pytest.LogCaptureFi
         refusal(StoreError("no such table: run store.migrate()"))
         refusal(TokenExpired())
     assert [(record.levelname, "migrate()" in record.getMessage()) for record in caplog.records] == [("WARNING", True), ("DEBUG", False)]
+
+
+@pytest.mark.parametrize("store", [SQLStore, SyncSQLStore])
+def test_a_url_that_is_none(store: type) -> None:
+    """A variable that is not set, an unknown database, an unknown option and a password with a slash are told at construction."""
+    with pytest.raises(TypeError, match="url is a text"):
+        store(None)
+    with pytest.raises(ValueError, match="a URL such as"):
+        store("mysql://localhost/auth")
+    with pytest.raises(ValueError, match='invalid URI query parameter: "pool"'):
+        store("postgresql://localhost/auth?pool=5")
+    with pytest.raises(ValueError, match="encoded") as caught:
+        store("postgresql://ada:se/cret@localhost:x/auth")
+    assert "cret" not in str(caught.value)
+    with pytest.raises(ValueError, match="connections"):
+        store("postgresql://localhost/auth", connections="5")

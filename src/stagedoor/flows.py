@@ -19,7 +19,6 @@ from stagedoor.encoding import decode, encode
 from stagedoor.errors import (
     BadCredentials,
     GrantError,
-    InvalidRequest,
     MalformedToken,
     NotFound,
     RefreshTokenExpired,
@@ -36,7 +35,7 @@ from stagedoor.refresh_token import Peppers, RefreshToken, attempt_hash
 from stagedoor.revocation import Revocations
 from stagedoor.scope import Scope
 from stagedoor.session import Outcome, Presented, Session, Store, SyncStore, decide
-from stagedoor.token_pair import Grant, Minted, SubjectCheck, TokenPair, application_claims, granted
+from stagedoor.token_pair import Grant, Minted, SubjectCheck, TokenPair, application_claims, check_text, granted
 
 R = TypeVar("R")
 S = TypeVar("S", Store, SyncStore)
@@ -134,8 +133,10 @@ class Flows(Generic[S]):
         device: str | None,
         confirm: Callable[[], Any] | None,
     ) -> Flow[TokenPair]:
-        if not isinstance(subject, str) or not subject:
+        if not subject:
             raise ValueError("a subject is a text with something in it")
+        check_text("subject", subject)
+        check_text("device", device or "")
         plain = application_claims(claims)  # before anything is written
         held = Scope.parse(scope) if isinstance(scope, str) else Scope(scope)
         now = self._clock()
@@ -173,7 +174,6 @@ class Flows(Generic[S]):
     def _refresh(self, refresh_token: str, attempt: str | None, scope: str | Scope | None) -> Flow[TokenPair]:
         now = self._clock()
         token = self._parse(refresh_token, now)
-        _check_attempt(attempt)
         self.keys.signing(now)  # what can fail comes before the rotation
         secret = self.peppers.successor(token, now)
         presented = Presented(
@@ -190,7 +190,8 @@ class Flows(Generic[S]):
         asks = self._subject_check is not None or scope is not None
         for _ in range(_TRIES):
             access = (yield from self._ask(token, presented, scope, now)) if asks else None
-            answer = yield lambda store: store.rotate(presented, now)
+            # The moment is read as late as can be: asking the application may have taken long, and a rotation must not look old.
+            answer = yield lambda store: store.rotate(presented, self._clock())
             session: Session | None = answer.session
             if session is None:
                 raise self._refused(RefreshTokenUnknown, token, now)
@@ -203,7 +204,7 @@ class Flows(Generic[S]):
                 if not proof_holds:
                     raise self._refused(RefreshTokenUnknown, token, now, session, alarm=True)
                 settled = Outcome.REUSED if answer.outcome is Outcome.BEHIND else Outcome.RECOVERED
-                if not (yield lambda store: store.settle(settled, presented, now)):  # noqa: B023 - run before the loop turns
+                if not (yield lambda store: store.settle(settled, presented, self._clock())):  # noqa: B023 - run before the loop turns
                     continue  # the row moved on between the two statements: look again
                 if settled is Outcome.REUSED:
                     self._remember(session.id, now)
@@ -231,7 +232,10 @@ class Flows(Generic[S]):
         session: Session | None = yield lambda store: store.get(token.session_id)
         if session is None or not self.peppers.proves(token, session.seed, now):
             return None
-        if decide(presented, session, now, proof_holds=True) in (Outcome.UNKNOWN, Outcome.REVOKED, Outcome.REUSED):
+        # How old its rotation is the store's clock says, which may not be ours: what may be a retry is asked about.
+        is_retry = session.generation == presented.generation + 1 and session.digest == presented.successor
+        outcome = decide(presented, session, now, proof_holds=True)
+        if outcome in (Outcome.UNKNOWN, Outcome.REVOKED) or (outcome is Outcome.REUSED and not is_retry):
             return None
         grant = Grant()
         if self._subject_check is not None:
@@ -383,13 +387,6 @@ def _check_readable(access_token: str) -> None:
         jws.read_unverified(access_token)
     except MalformedToken as error:
         raise ValueError(f"no verifier would read an access token with these claims: {error}") from None
-
-
-def _check_attempt(attempt: str | None) -> None:
-    if attempt is None:
-        return
-    if not isinstance(attempt, str) or not 16 <= len(attempt) <= 255 or not all("!" <= mark <= "~" for mark in attempt):
-        raise InvalidRequest("An attempt id (Idempotency-Key) is 16 to 255 visible ASCII characters.")
 
 
 def _session_id(id_: str | bytes) -> bytes:

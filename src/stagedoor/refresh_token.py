@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Self
 
 from stagedoor.encoding import decode, encode
-from stagedoor.errors import KeySetUnavailable, MalformedToken, RefreshTokenUnknown
+from stagedoor.errors import InvalidRequest, KeySetUnavailable, MalformedToken, RefreshTokenUnknown
 from stagedoor.lifetime import seconds
 from stagedoor.ring import Entry, Ring
 
@@ -138,7 +138,9 @@ class Peppers(Ring[bytes]):
 
 
 def attempt_hash(attempt: str, token: RefreshToken) -> bytes:
-    """An attempt id as a store keeps it: bound to the session and to the generation that was presented."""
+    """An attempt id as a store keeps it: bound to the session and to the generation that was presented. InvalidRequest for none."""
+    if not isinstance(attempt, str) or not 16 <= len(attempt) <= 255 or not all("!" <= mark <= "~" for mark in attempt):
+        raise InvalidRequest("An attempt id (Idempotency-Key) is 16 to 255 visible ASCII characters.")
     place = token.session_id + _generation(token.generation)
     return hashlib.sha256(b"stagedoor attempt\0" + place + attempt.encode("ascii")).digest()
 

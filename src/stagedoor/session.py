@@ -169,7 +169,10 @@ class Store(Protocol):
     """
 
     async def open(self, session: Session, *, limit: int, now: float) -> list[bytes]:
-        """Write a new session. Where the subject has more than `limit` live ones, end the oldest; their ids are returned."""
+        """Write a new session. Where the subject has more than `limit` live ones, end the oldest; their ids are returned.
+
+        It also deletes some rows that have been dead for longer than KEPT_DEAD, unless the store has another way to let them go.
+        """
 
     async def get(self, session_id: bytes) -> Session | None:
         """The row, live or dead."""
@@ -181,10 +184,13 @@ class Store(Protocol):
         """Write REUSED or RECOVERED, if the row still stands as the table asks for it; whether it did."""
 
     async def revoke(self, session_id: bytes, reason: str, now: float, *, subject: str | None = None) -> bool:
-        """End a session, if it is not ended yet and, where a subject is given, belongs to it; whether this call ended it."""
+        """End a session, if it is not ended yet and, where a subject is given, belongs to it; whether this call ended a live one.
+
+        An expired one is marked as well: were the clock set back it would live again.
+        """
 
     async def revoke_subject(self, subject: str, reason: str, now: float) -> list[bytes]:
-        """End all live sessions of a subject in one step; their ids."""
+        """End all sessions of a subject that are not ended yet, in one step; the ids of those that were live."""
 
     async def sessions(self, subject: str, now: float) -> list[Session]:
         """The live sessions of a subject, the latest first."""

@@ -52,11 +52,30 @@ class Grant:
     scope: Scope | str | None = None
     """None: that of the session. What is in here and was not granted at login is passed over."""
     claims: Mapping[str, Any] | None = None
-    """What goes into the access token from now on; None: those of the session."""
+    """What goes into this access token in place of the session's claims; None: those of the session."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scope, Scope | str | None):
+            raise TypeError("a Grant's scope is a text or a Scope")
+        if not isinstance(self.claims, Mapping | None):
+            raise TypeError("a Grant's claims are a mapping")
 
 
 SubjectCheck = Callable[[Session], Any]
 """(session) -> Grant, or None where its subject may not refresh any more; sync or async. What it raises is a 503, never a refusal."""
+
+
+_LONGEST_TEXT = 1024
+
+
+def check_text(name: str, text: str) -> None:
+    """ValueError for what not every store can keep: over 1,024 bytes, a NUL, half a character."""
+    if not isinstance(text, str) or "\0" in text or len(text.encode(errors="replace")) > _LONGEST_TEXT or not _is_whole(text):
+        raise ValueError(f"a {name} is a text of at most {_LONGEST_TEXT} bytes, without NUL")
+
+
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= mark <= "\udfff" for mark in text)
 
 
 def application_claims(claims: Mapping[str, Any]) -> dict[str, Any]:

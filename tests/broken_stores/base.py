@@ -61,16 +61,16 @@ class Intact:
 
     async def revoke(self, session_id: bytes, reason: str, now: float, *, subject: str | None = None) -> bool:
         row = self.rows.get(session_id)
-        if row is None or not row.is_live(now) or subject not in (None, row.subject):
+        if row is None or row.revoked_at is not None or subject not in (None, row.subject):
             return False
         self.end(row, reason, now)
-        return True
+        return row.is_live(now)
 
     async def revoke_subject(self, subject: str, reason: str, now: float) -> list[bytes]:
-        live = self.live(subject, now)
-        for row in live:
+        found = [row for row in self.rows.values() if row.subject == subject and row.revoked_at is None]
+        for row in found:
             self.end(row, reason, now)
-        return [row.id for row in live]
+        return [row.id for row in found if row.is_live(now)]
 
     async def sessions(self, subject: str, now: float) -> list[Session]:
         return self.live(subject, now)

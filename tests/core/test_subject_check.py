@@ -349,6 +349,13 @@ async def test_a_row_that_comes_back_between(clock: FixedClock, application: App
     assert len(application.asked) == 1
 
 
+@pytest.mark.parametrize("wrong", [{"scope": 5}, {"scope": ["orders:read"]}, {"claims": [1]}, {"claims": "tier"}])
+def test_what_is_no_grant(wrong: dict[str, Any]):
+    """A Grant of the wrong parts is refused where it is made."""
+    with pytest.raises(TypeError, match="Grant"):
+        Grant(**wrong)
+
+
 def test_what_is_no_check(make: Callable[..., AnyIssuer]):
     """A subject check that cannot be called is refused at construction."""
     with pytest.raises(TypeError, match="subject_check"):
@@ -367,3 +374,73 @@ def test_an_async_check_on_a_sync_issuer(clock: FixedClock, application: Applica
             subject_check=application.check_async,
             clock=clock,
         )
+
+
+class OnItsOwnClock(MemoryStore):
+    """A store as several machines share it: the caller's moment counts for nothing."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    async def rotate(self, presented: Presented, now: float) -> Answer:
+        return await super().rotate(presented, self.clock())
+
+    async def settle(self, outcome: Outcome, presented: Presented, now: float) -> bool:
+        return await super().settle(outcome, presented, self.clock())
+
+
+@pytest.mark.parametrize("ahead", [-3600, -90, 90, 3600])
+@pytest.mark.parametrize("narrower", [None, "orders:read"])
+async def test_a_worker_whose_clock_is_wrong(clock: FixedClock, application: Application, ahead: int, narrower: str | None):
+    """Whether a token may be a retry the store's clock says: with a check, too, or less scope, a lost reply is answered again."""
+    application.answer = Grant()
+    wrong = FixedClock(clock.now + ahead)
+    issuer = Issuer(
+        "https://auth.example",
+        audience="https://api.example",
+        store=OnItsOwnClock(clock),
+        keys=KeySet.from_secret(SECRET, clock=wrong),
+        peppers=Peppers(SECRET[:32], clock=wrong),
+        subject_check=None if narrower else application.check_async,
+        clock=wrong,
+    )
+    pair = await issuer.issue("user", scope="orders:read orders:write")
+    first = await issuer.refresh(pair.refresh_token, scope=narrower)
+    for each in (clock, wrong):
+        each.forward(WINDOW - 1)
+    again = await issuer.refresh(pair.refresh_token, scope=narrower)
+    assert again.refresh_token == first.refresh_token
+    assert again.expires_in == 900
+    for each in (clock, wrong):
+        each.forward(2)
+    with pytest.raises(errors.RefreshTokenReused):
+        await issuer.refresh(pair.refresh_token, scope=narrower)
+
+
+async def test_a_check_that_takes_longer_than_the_window(issuer: AnyIssuer, application: Application, clock: FixedClock):
+    """The rotation counts from when it is written, not from when the check was asked: a retry right after it is a retry."""
+    pair = await login(issuer)
+    check = application.check
+
+    def slow(session: Session) -> Any:
+        clock.forward(10 * WINDOW)
+        return check(session)
+
+    issuer._subject_check = slow
+    first = await refresh(issuer, pair.refresh_token)
+    issuer._subject_check = check
+    clock.forward(1)
+    assert (await refresh(issuer, pair.refresh_token)).refresh_token == first.refresh_token
+
+
+@pytest.mark.parametrize("wrong", ["", "a\0b", "\ud800", "x" * 1025, "ä" * 513])
+async def test_a_subject_that_not_every_store_can_keep(make: Callable[..., AnyIssuer], calls: list[str], wrong: str):
+    """It is refused before anything is written, and so is such a device."""
+    issuer = make()
+    with pytest.raises(ValueError, match="subject"):
+        await settle(issuer.issue(wrong))
+    if wrong:
+        with pytest.raises(ValueError, match="device"):
+            await settle(issuer.issue("user", device=wrong))
+    assert await settle(issuer.sessions("user")) == []

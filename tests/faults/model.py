@@ -131,8 +131,8 @@ class Model:
         except RefreshTokenUnknown:  # its pepper has ended
             return Foretold(row, "refresh_token_unknown", "refresh_refused")
         if call.logout:
-            ended = row.is_live(now)
-            return Foretold(replace(row, revoked_at=now, reason="logout") if ended else row, "", "session_revoked" if ended else None)
+            marked = row if row.revoked_at is not None else replace(row, revoked_at=now, reason="logout")
+            return Foretold(marked, "", "session_revoked" if row.is_live(now) else None)
         presented = self.presented(token, call.attempt)
         outcome = decide(presented, row, now, proof_holds=self.peppers.proves(token, row.seed, now))
         if outcome is Outcome.FORGED:  # a store cannot tell: it writes what it sees, and the issuer ends the session

@@ -109,18 +109,24 @@ class Sequence:
             assert ended, "a session was ended that was dead or somebody else's"
         except NotFound:
             assert not ended, "a live session was not found"
-        if ended:
-            self.model.end(client, "revoked")
+        if own and client.row.revoked_at is None:
+            self.model.end(client, "revoked")  # an expired one is marked, too
         self._told(["session_revoked"] * ended)
         self._compare([client])
 
     def _disable(self, subject: str) -> None:
         live = self.model.live(subject)
         assert self._do(self.issuer.revoke_subject(subject, reason="disabled")) == len(live)
-        for client in live:
-            self.model.end(client, "disabled")
+        for client in self.model.clients:
+            # A store may have let an expired one out of the subject's list: it is marked, or as it was.
+            if client.row.subject == subject and client.row.revoked_at is None and (client in live or self._is_marked(client)):
+                self.model.end(client, "disabled")
         self._told(["session_revoked"] * len(live))
         self._compare(self.model.clients)
+
+    def _is_marked(self, client: Client) -> bool:
+        row = self._do(self.store.get(client.row.id))
+        return row is not None and row.revoked_at is not None
 
     def _client(self, who: int) -> Client:
         if not self.model.clients:  # they were all dead for long

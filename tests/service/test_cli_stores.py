@@ -5,7 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from servers import Redis, free_port
+import pytest
+
+from servers import Cluster, Redis, free_port
+from stagedoor import Issuer
+from stagedoor.errors import StoreError
 
 from .conftest import Transcript
 
@@ -120,3 +124,73 @@ def test_a_redis_that_evicts(transcript: Transcript, tmp_path: Path):
             """,
             url=server.url,
         )
+
+
+def test_a_node_of_a_cluster(transcript: Transcript, redis_cluster: Cluster):
+    """A node of a cluster under redis:// is refused at the start; the hint says what to write."""
+    transcript(
+        """
+        $ STAGEDOOR_SESSIONS={url} stagedoor migrate --data data
+        stagedoor: error: the store cannot be used: this Redis is a node of a cluster
+        stagedoor: hint: write redis+cluster:// (or rediss+cluster://) in the URL in STAGEDOOR_SESSIONS
+        (exit 1)
+        """,
+        url=redis_cluster.nodes[0].url,
+    )
+
+
+def test_purging_redis_counts_entries(transcript: Transcript, redis_server: Redis, redis_url: str):
+    """Redis lets dead sessions go alone: what is counted there is entries in the lists of accounts, under the prefix of the URL."""
+    transcript("$ STAGEDOOR_SESSIONS={url} stagedoor migrate --data data\n…", url=redis_url)
+    for subject, members in (("ada", {"a" * 16: 0, "b" * 16: 0}), ("ben", {"c" * 16: 0})):
+        with redis_server.client() as client:
+            client.zadd(f"{'stagedoor' if subject == 'ada' else 'shop'}:u:{subject}", members)
+    transcript(
+        """
+        $ STAGEDOOR_SESSIONS={url} stagedoor sessions purge --data data
+        2 entries of dead sessions deleted from the lists of accounts
+        $ STAGEDOOR_SESSIONS={url}?prefix=shop stagedoor sessions purge --data data
+        1 entry of dead sessions deleted from the lists of accounts
+        $ STAGEDOOR_SESSIONS={url} stagedoor sessions purge --data data
+        0 entries of dead sessions deleted from the lists of accounts
+        """,
+        url=redis_url,
+    )
+
+
+def test_disabling_while_the_sessions_cannot_be_ended(transcript: Transcript, redis_url: str, monkeypatch: pytest.MonkeyPatch):
+    """Where sessions cannot be ended the account stays enabled, and that is said; later failures say what they left."""
+    transcript("$ echo 'correct horse' | stagedoor users add ada --password-stdin --data data\nusr_…")
+    transcript(
+        """
+        $ STAGEDOOR_SESSIONS=redis://127.0.0.1:{port} stagedoor users disable ada --data data
+        stagedoor: error: ada was not disabled: the store cannot be used: Error 111 connecting to 127.0.0.1:{port}. …
+        stagedoor: hint: see whether it runs, and whether the settings name it rightly: redis://127.0.0.1:{port}; then run this again
+        (exit 1)
+        $ stagedoor users list --data data
+        username  subject  …
+        ada       …  no  …
+        """,
+        port=str(free_port()),
+    )
+    revoke, calls = Issuer.revoke_subject, []
+
+    async def second_fails(issuer: Issuer, subject: str, reason: str) -> int:
+        calls.append(subject)
+        if len(calls) == 2:
+            raise StoreError("gone")
+        return await revoke(issuer, subject, reason=reason)
+
+    monkeypatch.setattr(Issuer, "revoke_subject", second_fails)
+    transcript(
+        """
+        $ STAGEDOOR_SESSIONS={url} stagedoor users disable ada --data data
+        stagedoor: error: ada is disabled, but a session may be left: the store cannot be used: gone
+        stagedoor: hint: …; then run this again
+        (exit 1)
+        $ STAGEDOOR_SESSIONS={url} stagedoor users disable ada --data data
+        disabled ada: 0 sessions ended
+        …
+        """,
+        url=redis_url,
+    )

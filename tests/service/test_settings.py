@@ -108,6 +108,8 @@ def test_numbers_in_toml_are_seconds(tmp_path: Path):
         ("SESSIONS", "redis://cache.example?password=hidden"),
         ("SESSIONS", "redis://cache.example?replicas=all"),
         ("SESSIONS", "redis://cache.example?allow_eviction=yes"),
+        ("SESSIONS", "redis://cache.example?prefix="),
+        ("SESSIONS", "redis://cache.example?prefix=a*"),
         ("ISSUER", "auth.example"),
         ("ISSUER", "ftp://auth.example"),
         ("ISSUER", "https://user:hidden@auth.example"),
@@ -186,8 +188,31 @@ def test_what_a_store_is_told_stands_behind_the_question_mark():
     sessions = Settings.load({"STAGEDOOR_SESSIONS": url}).sessions
     assert sessions.options == {"replicas": 2, "allow_eviction": True}
     assert sessions.address == "rediss://:secret@cache.example/0?ssl_ca_certs=/ca.pem"
+    for prefix in ("7", "true", "shop:a"):
+        assert Settings.load({"STAGEDOOR_SESSIONS": f"redis://h?prefix={prefix}"}).sessions.options == {"prefix": prefix}
     database = Settings.load({"STAGEDOOR_DATABASE": "postgresql://db.example/x?statement_cache=false"}).database
     assert (database.options, database.address) == ({"statement_cache": False}, "postgresql://db.example/x")
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "hint"),
+    [
+        ("DATABASE", "postgresql://h/x?connections=0", "write connections= and a number from 1 to 999"),
+        ("DATABASE", "postgresql://h/x?statement_cache=no", "write statement_cache= and true or false"),
+        ("DATABASE", "postgresql://h/x?revoke_commit=off", "write revoke_commit= and on or remote_apply"),
+        ("SESSIONS", "redis://h?replicas=all", "write replicas= and a number from 0 to 9"),
+        ("SESSIONS", "redis://h?prefix=", "write prefix= and letters, digits and _ : . - { }, at least one"),
+        ("DATABASE", "sqlite:///x.db", "leave it empty for SQLite in the data folder"),
+        (
+            "SESSIONS",
+            "sqlite:///x.db",
+            "leave it empty: sessions then live in the database, SQLite in the data folder where that setting is empty too",
+        ),
+    ],
+)
+def test_hints_about_urls_are_words(variable: str, url: str, hint: str):
+    """What an option behind the ? may be is said in words, and what SQLite would be by the setting it was written in."""
+    assert refused({f"STAGEDOOR_{variable}": url}).hint == hint
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
 import signal
@@ -22,6 +23,7 @@ from stagedoor.encoding import encode
 from stagedoor.errors import SessionUnreadable, StoreError
 from stagedoor.session import KEPT_DEAD, Outcome, Presented
 from stagedoor.stores.redis import RedisStore, SyncRedisStore, sessions
+from stagedoor.stores.redis.row import pack
 from stagedoor.testing.contract import StoreContract, SyncStoreContract
 from stores.processes import six_processes_that_start_at_once, six_processes_with_one_token
 
@@ -595,6 +597,20 @@ async def test_a_revocation_on_a_cluster_waits_for_replicas(redis_cluster: Clust
     await store.close()
 
 
+async def test_a_node_of_a_cluster_is_no_server(redis_cluster: Cluster, redis_cluster_url: str):
+    """A URL without +cluster that names a node of a cluster is StoreError before anything is written, whatever is allowed."""
+    for allowed in (False, True):
+        store = SyncRedisStore(redis_cluster.nodes[0].url, allow_eviction=allowed)
+        for call in (store.migrate, lambda store=store: login(store, a_session())):
+            with pytest.raises(StoreError, match=r"write redis\+cluster://"):
+                call()
+        store.close()
+    waiting = RedisStore(redis_cluster.nodes[0].url)
+    with pytest.raises(StoreError, match="node of a cluster"):
+        await waiting.migrate()
+    await waiting.close()
+
+
 # A broken Redis is a 503, never a refusal and never a crash.
 
 
@@ -826,3 +842,145 @@ def test_other_arguments_are_refused():
     for arguments in ({"prefix": "a*"}, {"prefix": ""}, {"replicas": -1}):
         with pytest.raises(ValueError):
             SyncRedisStore("redis://localhost", **arguments)
+    with pytest.raises(ValueError, match="at least one character"):
+        SyncRedisStore("redis://localhost", prefix="")
+    with pytest.raises(TypeError, match="replicas"):
+        SyncRedisStore("redis://localhost", replicas="1")
+    for store in (RedisStore, SyncRedisStore):
+        with pytest.raises(TypeError, match="url is a text such as"):
+            store(b"redis://localhost")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://h?replicas=1", r"replicas is an argument: RedisStore\(url, replicas=1\)"),
+        ("redis://h?prefix=x", "prefix is an argument"),
+        ("redis://h?allow_eviction=true", "allow_eviction is an argument"),
+        ("redis+cluster://h?server_clock=0", "server_clock is an argument"),
+        ("redis://h?colour=red", "no option 'colour'"),
+        ("redis+cluster://h?colour=red", "no option 'colour'"),
+        ("unix:///run/r.sock?ssl_ca_certs=x", "no option 'ssl_ca_certs'"),
+        ("redis://h?socket_timeout=soon", "this value of socket_timeout"),
+        ("redis://h?socket_timeout=-1", "this value of socket_timeout"),
+        ("redis://h?socket_timeout=", "this value of socket_timeout"),
+        ("redis://h?db=x", "this value of db"),
+        ("redis://h:port", "the port"),
+        ("redis://h:70000", "the port"),
+        ("redis://h:0", "the port"),
+        ("redis://h/first", "the database"),
+        ("redis+cluster://h/1", "database 0 alone"),
+        ("redis+cluster://:6379", "no host"),
+        ("redis://h#x", "#"),
+        ("redis://[::1", "the host"),
+        ("unix://redis.sock", "no socket"),
+    ],
+)
+def test_wrong_parts_of_a_url_are_refused(url: str, message: str):
+    """What is wrong in a URL of Redis is said at construction, with and without await: options, numbers, port, database, place."""
+    for store in (RedisStore, SyncRedisStore):
+        with pytest.raises(ValueError, match=message):
+            store(url)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+cluster", "unix"])
+@pytest.mark.parametrize("mark", ["@", "/", "#", "?", "[", "@/", "/@", "1/", "1?", "1#", "@?x="])
+def test_a_password_that_is_not_encoded_is_refused(scheme: str, mark: str):
+    """A password with a character that ends it early is refused, and no part of it is in the message."""
+    place = "/run/redis.sock" if scheme == "unix" else "cache.example:6379/0"
+    for before, after in (("hid", "den"), ("", "hidden"), ("hidden", "")):
+        for store in (RedisStore, SyncRedisStore):
+            with pytest.raises(ValueError, match="the password in the URL holds a character that must be percent-encoded") as caught:
+                store(f"{scheme}://:{before}{mark}{after}@{place}")
+            assert not any(part in str(caught.value) for part in ("hid", "den"))
+
+
+def test_no_message_holds_a_password():
+    """A password behind the ?, or one that lacks its host, is in no message, whatever is wrong beside it."""
+    for url in (
+        "redis://h?password=hid&den=1",
+        "redis://h?password=hid#den",
+        "redis://:hidden",
+        "redis://:hidden/0",
+        "redis://:hidden@h:port",
+        "redis://:hidden@h/x",
+        "redis://:hidden@h?colour=red",
+    ):
+        with pytest.raises(ValueError) as caught:
+            SyncRedisStore(url)
+        assert not any(part in str(caught.value) for part in ("hid", "den"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://localhost/",
+        "redis://user:p%40ss@localhost:6379/3?socket_timeout=1&max_connections=9&timeout=2&client_name=shop&health_check_interval=30",
+        "rediss://[::1]:6379?ssl_ca_certs=/ca.pem&ssl_cert_reqs=none&ssl_check_hostname=false",
+        "unix:///run/redis@1.sock?db=2",
+        "unix://user:secret@/run/redis.sock",
+        "redis+cluster://h:7000/0?require_full_coverage=false",
+        "rediss+cluster://:secret@h?ssl_ca_certs=/ca.pem&socket_connect_timeout=1",
+    ],
+)
+def test_right_urls_are_taken(url: str):
+    """What redis-py takes in a URL, its options among it, passes at construction, with and without await."""
+    for store in (RedisStore, SyncRedisStore):
+        store(url)
+
+
+async def test_many_at_once_as_the_first(redis_cluster_url: str):
+    """A cluster that several tasks begin to use at the same moment refuses none of them, and so it is at twenty and two thousand."""
+    for at_once in (20, 20, 20, 2_000):
+        store = RedisStore(redis_cluster_url)
+        rows = [a_session(subject=f"user-{number}") for number in range(at_once)]
+        await asyncio.gather(*(store.open(row, limit=9, now=time.time()) for row in rows))
+        await store.close()
+
+
+def test_a_login_over_the_limit_looks_at_a_few(plain: SyncRedisStore, raw: redis.Redis):
+    """However often a subject logged in lately, one more login runs no more scripts than the limit and a constant."""
+    now, limit = 1_750_000_000.0, 5
+    rows = [login(plain, a_session(now + number / 100), limit=limit) for number in range(400)]
+    before = raw.info("commandstats")["cmdstat_evalsha"]["calls"]
+    login(plain, a_session(now + 5), limit=limit)
+    assert raw.info("commandstats")["cmdstat_evalsha"]["calls"] - before <= limit + 2 * sessions._SPARE + 5
+    live = plain.sessions("ada", now + 5)
+    assert len(live) == limit
+    assert {row.id for row in live} > {row.id for row in rows[-limit + 1 :]}
+
+
+def test_a_child_is_not_kept_out_by_its_parents_lock(redis_url: str):
+    """A process forked while another thread opens the store's connections has a lock of its own."""
+    store = SyncRedisStore(redis_url)
+    with store._link._own_lock():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            os._exit(0 if store.get(b"?" * 16) is None else 1)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scope": 5},
+        {"client_id": 1},
+        {"device": {}},
+        {"pepper_id": 70_000},
+        {"created_at": math.inf},
+        {"idle_ends_at": math.inf},
+        {"rotated_at": math.inf},
+    ],
+    ids=str,
+)
+def test_a_row_of_the_wrong_parts_is_unreadable(plain: SyncRedisStore, raw: redis.Redis, wrong: dict[str, object]):
+    """What no store of ours would write is refused, whichever part of the row it is in."""
+    row = a_session(1_750_000_000.0)
+    plain.open(row, limit=9, now=row.created_at)
+    raw.set(b"stagedoor:s:" + row.id, pack(replace(row, **wrong)))
+    with pytest.raises(SessionUnreadable):
+        plain.get(row.id)

@@ -25,7 +25,7 @@ def settings_of(usual: Mapping[str, Any] | None = None, **given: Any) -> Setting
 
 
 def with_house(settings: Settings, work: Callable[[Composition], Any], *, create: bool = False) -> Any:
-    """Do this work (sync or async) on what the data folder holds; with `create`, make and migrate it first."""
+    """Do this work (sync or async) on what the data folder holds; with `create`, make and migrate it first. Problem for a StoreError."""
 
     async def run() -> Any:
         house = compose(settings, create=create)
@@ -40,14 +40,18 @@ def with_house(settings: Settings, work: Callable[[Composition], Any], *, create
     try:
         return asyncio.run(run())
     except StoreError as error:
-        if not settings.session_store:
-            raise  # SQLite in the data folder: its file is all that there is to look at
-        raise Problem(f"the store cannot be used: {store_trouble(error)}", _hint(error, settings)) from None
+        place = "store" if settings.session_store else "database"
+        raise Problem(f"the {place} cannot be used: {store_trouble(error)}", _hint(error, settings)) from None
 
 
 def _hint(error: StoreError, settings: Settings) -> str:
+    if not settings.session_store:  # SQLite in the data folder: its file is all that there is to look at
+        full = "see whether the disk is full, or the file is no database"
+        return "run `stagedoor migrate` on this data folder" if lacks_tables(error) else full
     if lacks_tables(error):
         return "run `stagedoor migrate` with these settings"
+    if "node of a cluster" in str(error):
+        return "write redis+cluster:// (or rediss+cluster://) in the URL in STAGEDOOR_SESSIONS"
     if "evicts" in str(error):
         return "set its maxmemory-policy to noeviction, or add ?allow_eviction=true to the URL in STAGEDOOR_SESSIONS"
     places = dict.fromkeys(f"{place}" for place in (settings.database, settings.session_store) if place)

@@ -1,6 +1,6 @@
 """The commands of `stagedoor sessions`: what each login opened.
 
-Never knows a token, nor which store the sessions live in.
+Never knows a token.
 """
 
 from __future__ import annotations
@@ -79,7 +79,11 @@ def sessions_purge(data: Data = None) -> None:
 
     The service does so by itself, a little with each login: this is for whoever wants it gone at once, say after a flood of logins. It
     works in small batches beside a running service. Redis lets dead sessions go alone; there only their entries in the lists of accounts
-    are left to delete.
+    are left to delete, and are what is counted.
     """
-    gone = with_house(settings_of(data=data), lambda house: house.store.purge(now=time.time()))
-    print(f"{gone} dead session{'' if gone == 1 else 's'} deleted")
+    settings = settings_of(data=data)
+    gone = with_house(settings, lambda house: house.store.purge(now=time.time()))
+    if settings.session_store.is_redis:
+        print(f"{gone} entr{'y' if gone == 1 else 'ies'} of dead sessions deleted from the lists of accounts")
+    else:
+        print(f"{gone} dead session{'' if gone == 1 else 's'} deleted")

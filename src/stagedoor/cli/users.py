@@ -12,7 +12,7 @@ import typer
 from stagedoor.cli.house import settings_of, until_expiry, with_house
 from stagedoor.cli.options import Data, Json, Name, group
 from stagedoor.service.composition import Composition
-from stagedoor.service.terminal import Moment, asked_password, line_from_stdin, print_rows
+from stagedoor.service.terminal import Moment, Problem, asked_password, line_from_stdin, print_rows
 
 users = group("Accounts: who may log in.")
 
@@ -47,15 +47,22 @@ def users_disable(name: Name, data: Data = None) -> None:
     running `stagedoor serve` among them.
     """
     settings = settings_of(data=data)
+    state = "was not disabled"
 
     async def disable(house: Composition) -> int:
+        nonlocal state
         subject = (await house.accounts.find(name)).subject
         ended = await house.issuer.revoke_subject(subject, reason="account_disabled")
+        state = "may be disabled or not"  # an answer can be lost
         await house.accounts.disable(name)
+        state = "is disabled, but a session may be left"
         # Once more, for who logged in between. Cut short, this leaves an enabled account, never a disabled one that goes on refreshing.
         return ended + await house.issuer.revoke_subject(subject, reason="account_disabled")
 
-    ended = with_house(settings, disable)
+    try:
+        ended = with_house(settings, disable)
+    except Problem as problem:
+        raise Problem(f"{name} {state}: {problem.args[0]}", f"{problem.hint}; then run this again") from None
     print(f"disabled {name}: {ended} session{'' if ended == 1 else 's'} ended")
     until_expiry(settings)
 

@@ -15,15 +15,26 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 POSTGRES = ("postgresql",)
 REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
+_SWITCH = ("true|false", "true or false")
 _OPTIONS = {
-    "postgresql": {"connections": "[1-9][0-9]{0,2}", "statement_cache": "true|false", "revoke_commit": "on|remote_apply"},
-    **{scheme: {"replicas": "[0-9]", "allow_eviction": "true|false"} for scheme in REDIS},
+    "postgresql": {
+        "connections": ("[1-9][0-9]{0,2}", "a number from 1 to 999"),
+        "statement_cache": _SWITCH,
+        "revoke_commit": ("on|remote_apply", "on or remote_apply"),
+    },
+    **{
+        scheme: {
+            "replicas": ("[0-9]", "a number from 0 to 9"),
+            "allow_eviction": _SWITCH,
+            "prefix": ("[A-Za-z0-9_:.{}-]+", "letters, digits and _ : . - { }, at least one"),
+        }
+        for scheme in REDIS
+    },
 }
-"""What is ours behind the ?, and how it may be written: arguments of SQLStore or RedisStore. What else stands there is the driver's."""
-_WRITTEN_OTHERWISE = {
-    "postgres": "write postgresql://",
-    "sqlite": "leave it empty for SQLite in the data folder",
-}
+"""What is ours behind the ?, as a pattern and in words: arguments of SQLStore or RedisStore. What else stands there is the driver's."""
+_ANYTHING = (".*", "")
+_NO_DATABASE = "leave it empty for SQLite in the data folder"
+_NO_SESSIONS = "leave it empty: sessions then live in the database, SQLite in the data folder where that setting is empty too"
 _ENCODE = "in a name or a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25"
 
 
@@ -43,7 +54,8 @@ class StoreURL:
         if not mark or not re.fullmatch("[A-Za-z0-9+]{1,30}", scheme) or not re.fullmatch("[!-~]+", rest):
             raise ValueError("is not a URL", f"write such as {_example(schemes[0])}")
         if scheme not in schemes:
-            hint = _WRITTEN_OTHERWISE.get(scheme, f"choose one of {', '.join(f'{each}://' for each in schemes)}")
+            otherwise = {"postgres": "write postgresql://", "sqlite": _NO_DATABASE if schemes == POSTGRES else _NO_SESSIONS}
+            hint = otherwise.get(scheme, f"choose one of {', '.join(f'{each}://' for each in schemes)}")
             raise ValueError(f"is a URL with {scheme}://", hint)
         _check(_split(value), scheme)
         needed, extra = ("redis", "redis") if scheme in REDIS else ("psycopg", "postgres")
@@ -68,7 +80,7 @@ class StoreURL:
         """The arguments of SQLStore or RedisStore that stand behind the ?."""
         scheme, _, rest = self.secret.partition("://")
         given = parse_qsl(rest.partition("?")[2])
-        return {name: _read(text) for name, text in given if name in _OPTIONS.get(scheme, ())}
+        return {name: text if name == "prefix" else _read(text) for name, text in given if name in _OPTIONS.get(scheme, ())}
 
     def __bool__(self) -> bool:
         return bool(self.secret)
@@ -100,8 +112,9 @@ def _check(parts: SplitResult, scheme: str) -> None:
     if any("password" in name.lower() for name, _ in query):
         raise ValueError("has a password behind the ?", f"write it in front of the host: {_example(scheme)}")
     for name, value in query:
-        if not re.fullmatch(_OPTIONS[scheme].get(name, ".*"), value):
-            raise ValueError(f"has a wrong {name} behind the ?", f"write {name}= and one of {_OPTIONS[scheme][name]}")
+        pattern, words = _OPTIONS[scheme].get(name, _ANYTHING)
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"has a wrong {name} behind the ?", f"write {name}= and {words}")
     if scheme == "unix" and (host or len(parts.path) < 2):
         raise ValueError("names no socket", "write such as unix:///run/redis/redis.sock")
     if scheme in REDIS and scheme != "unix" and not host.strip(":"):

@@ -36,14 +36,14 @@ def say(kind: str, text: str) -> None:
 
 def say_refusal(error: AuthError) -> None:
     """What was refused, and what to do about it."""
-    say("error", f"the database cannot be used: {store_trouble(error)}" if isinstance(error, StoreError) else str(error))
+    say("error", str(error))
     say("hint", _hint(error))
 
 
 def store_trouble(error: StoreError) -> str:
     """What the store said, without the name of the driver's exception, and without what a programmer would do about it."""
     said = re.sub(r"^\w+: ", "", str(error))
-    return re.split(r"\s+(?:Is the server running|LINE \d|Set maxmemory-policy)|: run store\.migrate", said)[0]
+    return re.split(r"\s+(?:Is the server running|LINE \d|Set maxmemory-policy)|: (?:run store\.migrate|write redis\+cluster)", said)[0]
 
 
 def lacks_tables(error: StoreError) -> bool:
@@ -57,10 +57,6 @@ def _hint(error: AuthError) -> str:
             return "`stagedoor users list` shows all accounts"
         case InvalidRequest():
             return "`stagedoor users add --help` says what names, passwords and scopes there can be"
-        case StoreError() if lacks_tables(error):
-            return "run `stagedoor migrate` on this data folder"
-        case StoreError():
-            return "see whether the disk is full, or the file is no database"
         case MalformedToken():
             return "a token is three parts of base64url, with dots between"
     return f"its code is {error.code}" + ("; `stagedoor token decode` shows what it says" if isinstance(error, TokenError) else "")

@@ -68,18 +68,18 @@ class SyncMemoryStore:
         """As Store.revoke."""
         with self._lock:
             row = self._rows.get(session_id)
-            if row is None or not row.is_live(now) or subject not in (None, row.subject):
+            if row is None or row.revoked_at is not None or subject not in (None, row.subject):
                 return False
             self._rows[session_id] = replace(row, revoked_at=now, reason=reason)
-            return True
+            return row.is_live(now)
 
     def revoke_subject(self, subject: str, reason: str, now: float) -> list[bytes]:
         """As Store.revoke_subject."""
         with self._lock:
-            live = self._live(subject, now)
-            for row in live:
+            found = [row for row in self._rows.values() if row.subject == subject and row.revoked_at is None]
+            for row in found:
                 self._rows[row.id] = replace(row, revoked_at=now, reason=reason)
-            return [row.id for row in live]
+            return [row.id for row in found if row.is_live(now)]
 
     def sessions(self, subject: str, now: float) -> list[Session]:
         """As Store.sessions."""

@@ -287,13 +287,15 @@ class _Racer:
         self._shared = shared
         self._make_store = make_store
         self._pepper = pepper
+        self._own: Any = None
+        self._store: Any = None
         self._settings = {"audience": "https://api.example", **settings}
 
     async def open(self, _: None) -> None:
         """Make the store, with the event loop running."""
         self._own = self._make_store()
         is_async = inspect.iscoroutinefunction(self._own.rotate)
-        self._store: Any = self._own if is_async else Threaded(self._own, threads=64)
+        self._store = self._own if is_async else Threaded(self._own, threads=64)
         self._peppers = Peppers(self._pepper)
         keys = KeySet.from_secret(b"of access tokens nothing is raced here")
         self._issuer = Issuer("https://auth.example", store=self._store, keys=keys, peppers=self._peppers, events=_listen, **self._settings)
@@ -314,7 +316,7 @@ class _Racer:
         return await asyncio.gather(*(self._call(jar, tab, start) for jar, tab in callers))
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store, where it came to be made."""
         if isinstance(self._store, Threaded):
             self._store.close()
         if hasattr(self._own, "close"):

@@ -18,7 +18,7 @@ class SyncRedisStore:
     Options of redis-py may stand in the URL's query. Nothing is opened before the first call. `replicas`: how many must acknowledge a
     revocation, else StoreError (0: none is waited for). `allow_eviction`: use a Redis that may drop sessions when its memory runs short.
     `prefix` begins the name of every key. `server_clock`: the moment is the server's own; False takes the caller's, for tests. ValueError
-    for another URL or prefix.
+    for a wrong URL, prefix or number of replicas, TypeError for what is no text or no number.
     """
 
     def __init__(

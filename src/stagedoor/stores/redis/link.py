@@ -11,7 +11,7 @@ import threading
 from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import redis
 import redis.asyncio
@@ -22,6 +22,7 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from stagedoor.errors import StoreError
+from stagedoor.stores.redis.url import parse
 
 R = TypeVar("R")
 _CONNECTIONS = 64
@@ -34,14 +35,6 @@ _OPTIONS: dict[str, Any] = {"socket_connect_timeout": 2.0, "socket_timeout": 3.0
 """Where the URL's query names one of them, that counts. WAIT takes a second at the most: less than an answer may take."""
 _RETRIES = 1
 """Each script may run twice: it knows its own work. So a connection that the server closed meanwhile is nobody's trouble."""
-
-
-def _parse(url: str) -> tuple[str, bool]:
-    """The URL as redis-py knows it, and whether it is a cluster's."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"):
-        raise ValueError("a Redis URL begins with redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://")
-    return f"{scheme.removesuffix('+cluster')}://{rest}", scheme.endswith("+cluster")
 
 
 def _backoff() -> ExponentialWithJitterBackoff:
@@ -57,10 +50,10 @@ class SyncLink:
     """A pool of connections, opened on first use, anew in a forked child."""
 
     def __init__(self, url: str) -> None:
-        self._url, self._cluster = _parse(url)
+        self._url, self._cluster = parse(url, redis)
         self._lock = threading.Lock()
         self._client: Any = None
-        self._process = 0
+        self._process = os.getpid()
 
     def run(self, steps: Generator[Any, Any, R], scripts: list[str]) -> R:
         """Take these steps; their result. StoreError where Redis did not answer as it should."""
@@ -119,14 +112,20 @@ class SyncLink:
 
     def close(self) -> None:
         """Close all connections; the next step opens anew."""
-        with self._lock:
+        with self._own_lock():
             client, self._client = self._client, None
         if client is not None:
             client.close()
 
+    def _own_lock(self) -> threading.Lock:
+        """The lock, another one in a forked child: there nobody may be left to release the parent's, whose connections stay its own."""
+        if self._process != os.getpid():
+            self._process, self._lock, self._client = os.getpid(), threading.Lock(), None
+        return self._lock
+
     def _open(self) -> None:
-        with self._lock:
-            if self._client is not None and self._process == os.getpid():
+        with self._own_lock():
+            if self._client is not None:
                 return
             pool = partial(redis.BlockingConnectionPool, timeout=_PATIENCE)
             retry = Retry(_backoff(), _RETRIES)
@@ -135,16 +134,17 @@ class SyncLink:
             else:
                 made = redis.BlockingConnectionPool.from_url(self._url, timeout=_PATIENCE, retry=retry, **_OPTIONS)
                 self._client = redis.Redis.from_pool(made)
-            self._process = os.getpid()
 
 
 class Link:
     """SyncLink with await. Connections belong to an event loop: each loop has its own."""
 
     def __init__(self, url: str) -> None:
-        self._url, self._cluster = _parse(url)
+        self._url, self._cluster = parse(url, redis.asyncio)
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._begun: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        self._doors: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     async def run(self, steps: Generator[Any, Any, R], scripts: list[str]) -> R:
         """As SyncLink.run."""
@@ -167,6 +167,7 @@ class Link:
         async with asyncio.timeout(_PATIENCE):
             await slots.acquire()
         try:
+            await self._begin()
             try:
                 return await ask(self)
             except NoScriptError:
@@ -174,6 +175,16 @@ class Link:
                 return await ask(self)
         finally:
             slots.release()
+
+    async def _begin(self) -> None:
+        """Find out the nodes, one caller first: a cluster's client that several begin to use at once gets in its own way."""
+        loop = asyncio.get_running_loop()
+        if loop in self._begun:
+            return
+        async with self._doors.setdefault(loop, asyncio.Lock()):
+            if loop not in self._begun:
+                await self._client().initialize()
+                self._begun.add(loop)
 
     async def send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """As SyncLink.send."""
@@ -216,6 +227,7 @@ class Link:
 
     async def close(self) -> None:
         """Close the connections of this event loop; the next step opens anew."""
+        self._begun.discard(asyncio.get_running_loop())
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()

@@ -19,6 +19,7 @@ _PRESENTED = struct.Struct(">IIIdd32s32s")
 _MOMENT = struct.Struct(">d")
 _FORM = 1
 _NEVER = math.nan
+_LAST_PEPPER = 2**16 - 1
 CALL = 8
 """Bytes that name a call, in front of the reason of an ended session."""
 
@@ -91,12 +92,18 @@ def _unpack(session_id: bytes, raw: bytes) -> Session:
         at += size
     attempt, ending, subject, fixed = texts
     client_id, scope, claims, device = json.loads(fixed)
+    texts_fit = isinstance(client_id, str) and isinstance(scope, str) and (device is None or isinstance(device, str))
+    ends = created_at + idle_ends_at + absolute_ends_at
+    if not texts_fit or not isinstance(claims, dict) or not math.isfinite(ends) or pepper_id > _LAST_PEPPER:
+        raise ValueError("no row of a session")
+    if math.isinf(rotated_at) or math.isinf(revoked_at):
+        raise ValueError("no row of a session: a moment that never comes")
     return Session(
         id=session_id,
         subject=subject.decode(),
         client_id=client_id,
         scope=scope,
-        claims=MappingProxyType(dict(claims)),
+        claims=MappingProxyType(claims),
         device=device,
         generation=generation,
         digest=digest,

@@ -179,8 +179,10 @@ function verbs.revoke(row, word, ending, subject)
         return row, word
     elseif subject ~= '' and subject ~= '=' .. row.subject then
         return row, 'stands'
-    elseif is_live(row) then
+    elseif not is_set(row.revoked_at) then
+        local lived = is_live(row) -- an expired one is marked as well: were the clock set back, it would live again
         end_session(row, ending)
+        return row, lived and 'done' or 'stands'
     elseif row.ending ~= ending then
         return row, 'stands'
     end

@@ -31,6 +31,8 @@ _TOGETHER = 500
 _ACKNOWLEDGED_IN = 1_000
 """Milliseconds that replicas have to acknowledge a revocation."""
 _EVERYBODY = -1
+_SPARE = 64
+"""Entries that a login over the limit looks at beyond the limit itself, at each end of the list."""
 _UNREADABLE = "unreadable"
 
 
@@ -52,7 +54,9 @@ class Sessions:
 
     def __init__(self, *, prefix: str, server_clock: bool, allow_eviction: bool, replicas: int) -> None:
         if not re.fullmatch(r"[\w{}:.-]+", prefix, re.ASCII):
-            raise ValueError("a prefix of keys is made of letters, digits and _ : . - { }")
+            raise ValueError("a prefix of keys has at least one character, and none but letters, digits and _ : . - { }")
+        if not isinstance(replicas, int) or isinstance(replicas, bool):
+            raise TypeError("replicas is a whole number")
         if replicas < 0:
             raise ValueError("replicas is how many must acknowledge a revocation, 0 for none")
         self._session, self._subject = Script("session"), Script("subject")
@@ -61,7 +65,8 @@ class Sessions:
         self._server_clock = server_clock
         self._told = -math.inf  # the last moment that a caller named, for `get`, which names none
         self._replicas = replicas
-        self._checked = allow_eviction
+        self._allow_eviction = allow_eviction
+        self._checked = False
 
     def migrate(self) -> Steps[None]:
         """Redis has no tables: look whether it is one that keeps what it is given."""
@@ -87,7 +92,7 @@ class Sessions:
         _, opened, _ = yield from self._row(session.id, "open", moment, pack(session), pack_moment(now))
         if opened - unpack_moment(entered[0]) > GRACE / 2:
             yield from self._ask(enter)  # slept on the way: somebody may have taken the entry for a dead one
-        at, entries = yield from self._entries(index, limit)
+        at, entries = yield from self._entries(index, limit, limit + _SPARE)
         live, _ = yield from self._visit(index, at, entries)
         return (yield from self._end([row.id for row in live[:-limit]], "session_limit", moment))
 
@@ -167,9 +172,15 @@ class Sessions:
         yield from self._wait(session_ids)
         return ended
 
-    def _entries(self, index: bytes, more_than: int = _EVERYBODY) -> Steps[tuple[float, list[tuple[bytes, float]]]]:
-        """The moment, and who is in this list since when, the oldest first; nobody unless there are more than so many."""
-        ((at, *found),) = yield from self._ask(self._subject.on(index, "list", self._told_moment(), more_than))
+    def _entries(
+        self, index: bytes, more_than: int = _EVERYBODY, newest: int = _EVERYBODY
+    ) -> Steps[tuple[float, list[tuple[bytes, float]]]]:
+        """The moment, and who is in this list since when, the oldest first; nobody unless there are more than so many.
+
+        With `newest` only so many at that end and some at the other: whoever logs in and out without end makes no login dear. Those in
+        between have their turn at a later login.
+        """
+        ((at, *found),) = yield from self._ask(self._subject.on(index, "list", self._told_moment(), more_than, newest, _SPARE))
         scores = [float(score) / 1000 for score in found[1::2]]
         return unpack_moment(at), list(zip(found[::2], scores, strict=True))
 
@@ -214,18 +225,27 @@ class Sessions:
                     raise StoreError(f"revoked, but {acknowledged} of {self._replicas} replicas acknowledged it: try again")
 
     def _check(self) -> Steps[None]:
-        """Once, before anything is written: a Redis that evicts would log people out, and forget who was."""
+        """Once, before anything is written: a Redis that evicts would log people out, and a cluster's node has a part of the keys."""
         if self._checked:
             return
-        for node in (yield lambda link: link.masters()):
-            (memory,) = yield from self._on(node, ("INFO", "memory"))
+        nodes, unknown = (yield lambda link: link.masters()), 0
+        for node in nodes:
+            try:
+                memory, cluster = yield from self._on(node, ("INFO", "memory"), ("INFO", "cluster"))
+            except StoreError:
+                unknown += 1
+                if unknown == len(nodes):
+                    raise
+                continue  # those whose sessions are elsewhere go on; it is asked again with the next
+            if not node and cluster.get("cluster_enabled"):
+                raise StoreError("this Redis is a node of a cluster: write redis+cluster:// (or rediss+cluster://) in the URL")
             policy = memory.get("maxmemory_policy", "unknown")
-            if policy != "noeviction" and memory.get("maxmemory", 1):
+            if policy != "noeviction" and memory.get("maxmemory", 1) and not self._allow_eviction:
                 raise StoreError(
                     f"this Redis evicts keys when memory runs short (maxmemory-policy {policy}): sessions would be lost. "
                     "Set maxmemory-policy to noeviction, or say RedisStore(…, allow_eviction=True)"
                 )
-        self._checked = True
+        self._checked = not unknown
 
     def _row(self, session_id: bytes, verb: str, *arguments: bytes | str) -> Steps[tuple[str, float, Session | None]]:
         """Run a verb of session.lua: its word, the moment, and the row after it. SessionUnreadable."""

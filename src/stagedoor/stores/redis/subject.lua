@@ -18,8 +18,16 @@ if verb == 'enter' then
     if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then
         redis.call('PEXPIRE', KEYS[1], ARGV[4])
     end
-elseif redis.call('ZCARD', KEYS[1]) > tonumber(ARGV[3]) then
-    entries = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+else
+    local size, newest, oldest = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[4]), tonumber(ARGV[5])
+    if newest >= 0 and size > newest + oldest then
+        entries = redis.call('ZRANGE', KEYS[1], 0, oldest - 1, 'WITHSCORES')
+        for _, each in ipairs(redis.call('ZRANGE', KEYS[1], -newest, -1, 'WITHSCORES')) do
+            entries[#entries + 1] = each
+        end
+    elseif size > tonumber(ARGV[3]) then
+        entries = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+    end
 end
 table.insert(entries, 1, struct.pack('>d', now))
 return entries

@@ -10,8 +10,11 @@ import math
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from sqlalchemy import Connection, make_url
-from sqlalchemy.exc import SQLAlchemyError
+try:
+    from sqlalchemy import Connection, make_url
+    from sqlalchemy.exc import SQLAlchemyError
+except ModuleNotFoundError as missing:
+    raise ImportError('SQLStore needs SQLAlchemy: pip install "stagedoor[sql]"') from missing
 
 from stagedoor.session import Answer, Outcome, Presented, Session
 from stagedoor.stores.sql import sessions as table
@@ -37,8 +40,10 @@ class _SQLStore:
         statement_cache: bool = True,
         revoke_commit: Firmness | None = None,
     ) -> None:
-        if connections < 1:
-            raise ValueError("connections is at least 1")
+        if not isinstance(url, str):
+            raise TypeError("url is a text such as 'sqlite:///auth.db' or 'postgresql://user@host/database'")
+        if type(connections) is not int or connections < 1:
+            raise ValueError("connections is a number, at least 1")
         if revoke_commit not in (None, "on", "remote_apply"):  # less than the server's own would be a session that comes back
             raise ValueError('revoke_commit is "on" or "remote_apply"')
         self.database: Database

@@ -6,6 +6,7 @@ Never knows a statement.
 from __future__ import annotations
 
 import asyncio
+import re
 import select
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,11 +37,18 @@ def conninfo_of(url: str, *, own_session: bool) -> str:
     plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
     try:
         told = {name: value for name, value in conninfo.conninfo_to_dict(plain).items() if value is not None}
-    except psycopg.ProgrammingError:
-        raise ValueError("not a URL of PostgreSQL, such as 'postgresql://user@host/database'") from None
+    except psycopg.ProgrammingError as error:
+        option = re.search('invalid URI query parameter: "[a-z_]+"', str(error))  # of all else libpq would quote the URL
+        raise ValueError(f"{option[0]} in the URL of PostgreSQL" if option else _NO_URL) from None
+    # A password with a slash or an @ in it that is not encoded: libpq would take it apart, and quote a part of it when it fails.
+    if not re.fullmatch("[0-9,]*", str(told.get("port", ""))) or "@" in f"{told.get('host', '')}{told.get('dbname', '')}":
+        raise ValueError(_NO_URL)
     if own_session:
         told["options"] = f"{_OPTIONS} {told.get('options', '')}".strip()
     return conninfo.make_conninfo("", **(_DEFAULTS | told | {"client_encoding": "utf8"}))
+
+
+_NO_URL = "not a URL of PostgreSQL, such as 'postgresql://user@host/database'; what is no letter or digit in a password is encoded with %"
 
 
 class SyncConnection(psycopg.Connection[tuple[Any, ...]]):

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -64,9 +65,15 @@ class Postgres:
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stagedoor-postgres")
-            future = self._threads.submit(self.run, work, patience=patience)
+            future = self._threads.submit(self._run_in_time, work, patience, time.monotonic() + PATIENCE)
         future.add_done_callback(lambda _: self._places.release())
         return future
+
+    def _run_in_time(self, work: Callable[[Connection], R], patience: float, until: float) -> R:
+        """A job whose turn comes too late is not done any more: who asked for it has been told, or has gone."""
+        if time.monotonic() > until:
+            raise StoreError(f"PostgreSQL was busy with others for {PATIENCE:g} s")
+        return self.run(work, patience=patience)
 
     def run(self, work: Callable[[Connection], R], *, patience: float = PATIENCE) -> R:
         """As Database.run, on this thread; again where PostgreSQL chose this job to give way to another."""
@@ -226,4 +233,5 @@ def _told() -> Iterator[None]:
     except _BROKEN as error:
         cause = getattr(error, "orig", None) or error
         hint = ": run store.migrate(), or `stagedoor migrate`, first" if isinstance(cause, errors.UndefinedTable) else ""
-        raise StoreError(f"{type(cause).__name__}: {str(cause).strip()}{hint}") from None
+        told = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause).strip()  # without the statement
+        raise StoreError(f"{type(cause).__name__}: {told}{hint}") from None

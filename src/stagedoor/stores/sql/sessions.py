@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, text, update
 
 from stagedoor.errors import SessionUnreadable, StoreError
 from stagedoor.session import KEPT_DEAD, Answer, Outcome, Presented, Session, decide, written
@@ -98,13 +98,13 @@ def revoke(connection: Connection, session_id: bytes, reason: str, subject: str 
     """Store.revoke."""
     _commit_firmly(connection)
     at = moment(connection, now)
-    ended = update(sessions).where(sessions.c.id == session_id, *_live(at)).values(revoked_at=at, reason=reason)
+    ended = update(sessions).where(sessions.c.id == session_id, sessions.c.revoked_at.is_(None)).values(revoked_at=at, reason=reason)
     if subject is not None:
         ended = ended.where(sessions.c.subject == subject)
-    if connection.execute(ended).rowcount == 1:
-        return True
-    _write_something(connection)
-    return False
+    was_live = connection.execute(ended.returning(_unexpired(at))).scalar_one_or_none()
+    if was_live is None:
+        _write_something(connection)
+    return bool(was_live)
 
 
 def revoke_subject(connection: Connection, subject: str, reason: str, now: float | None) -> list[bytes]:
@@ -112,11 +112,11 @@ def revoke_subject(connection: Connection, subject: str, reason: str, now: float
     _commit_firmly(connection)
     _lock(connection, subject)
     at = moment(connection, now)
-    ended = update(sessions).where(sessions.c.subject == subject, *_live(at)).values(revoked_at=at, reason=reason)
-    ids = list(connection.scalars(ended.returning(sessions.c.id)))
-    if not ids:
+    ended = update(sessions).where(sessions.c.subject == subject, sessions.c.revoked_at.is_(None)).values(revoked_at=at, reason=reason)
+    rows = connection.execute(ended.returning(sessions.c.id, _unexpired(at))).all()
+    if not rows:
         _write_something(connection)
-    return ids
+    return [id_ for id_, was_live in rows if was_live]
 
 
 def live_sessions(connection: Connection, subject: str, now: float | None) -> list[Session]:
@@ -155,7 +155,11 @@ def _clean_from(connection: Connection, where: ColumnElement[bool], most: int, n
 
 
 def _live(now: float) -> list[ColumnElement[bool]]:
-    return [sessions.c.revoked_at.is_(None), sessions.c.idle_ends_at > now, sessions.c.absolute_ends_at > now]
+    return [sessions.c.revoked_at.is_(None), _unexpired(now)]
+
+
+def _unexpired(now: float) -> ColumnElement[bool]:
+    return and_(sessions.c.idle_ends_at > now, sessions.c.absolute_ends_at > now)
 
 
 def _lock(connection: Connection, subject: str) -> None:

@@ -31,7 +31,8 @@ sessions = Table(
     Column("reason", Text),
 )
 # A refresh changes no indexed column: its cost does not grow with the indexes.
-Index("stagedoor_sessions_subject", sessions.c.subject, sessions.c.created_at)
+_NOT_ENDED = sessions.c.revoked_at.is_(None)
+Index("stagedoor_sessions_subject", sessions.c.subject, sessions.c.created_at, sqlite_where=_NOT_ENDED, postgresql_where=_NOT_ENDED)
 
 counters = Table(
     "stagedoor_counters",

@@ -1,8 +1,17 @@
 """The contract of stores, as pytest classes: whoever writes a store subclasses one and gives the store as a fixture.
 
     class TestMyStore(StoreContract):
+        @pytest_asyncio.fixture
+        async def store(self, clock):
+            store = MyStore(clock)
+            await store.migrate()
+            yield store
+            await store.close()
+
+Where nothing is to be awaited, a plain fixture does:
+
         @pytest.fixture
-        async def store(self, clock): ...
+        def store(self): return MyStore()
 
 Never knows a store. `clock` is the moment of the scene: a store that takes its own clock's time must take this one here.
 """

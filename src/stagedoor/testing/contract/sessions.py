@@ -158,19 +158,34 @@ class SessionRules:
         assert await scene.store.get(row.id) == replace(row, revoked_at=scene.clock.now - 1, reason="first")
 
     async def test_revoking_a_subject(self, scene: Scene) -> None:
-        """All live sessions of the subject end in one call that returns exactly their ids; the dead and the others' stay as they are."""
+        """All live sessions of the subject end in one call that returns exactly their ids; the ended and the others' stay as they are."""
         expired = await scene.login()
         scene.clock.forward(IDLE)
         logged_out, first, second, bobs = await scene.login(), await scene.login(), await scene.login(), await scene.login("bob")
         await scene.issuer.revoke(logged_out)
         scene.clock.forward(1)
-        before = [await scene.row(text) for text in (expired, logged_out, bobs)]
+        before = [await scene.row(text) for text in (logged_out, bobs)]
         ended = await scene.witness.revoke_subject("ada", "all", scene.clock.now)
         assert sorted(ended) == sorted(scene.parse(text).session_id for text in (first, second))
-        assert [await scene.row(text) for text in (expired, logged_out, bobs)] == before
-        assert [await scene.reason(text) for text in (first, second)] == ["all", "all"]
+        assert [await scene.row(text) for text in (logged_out, bobs)] == before
+        assert [await scene.reason(text) for text in (expired, first, second)] == ["all", "all", "all"]
         assert await scene.witness.revoke_subject("ada", "again", scene.clock.now) == []
         assert await scene.reason(first) == "all"
+
+    @pytest.mark.parametrize("way", ["logout", "one", "everywhere"])
+    async def test_an_expired_session_that_is_ended_stays_ended(self, scene: Scene, way: str) -> None:
+        """Ending it counts for nothing, and is written all the same: a clock that goes back brings no session to life."""
+        text = await scene.login()
+        scene.clock.forward(IDLE)
+        session_id = scene.parse(text).session_id
+        if way == "logout":
+            await scene.issuer.revoke(text)
+        elif way == "one":
+            assert not await scene.witness.revoke(session_id, "one", scene.clock.now)
+        else:
+            assert await scene.witness.revoke_subject("ada", "everywhere", scene.clock.now) == []
+        scene.clock.forward(-1)
+        await scene.refused("session_revoked", text)
 
     async def test_logout_everywhere(self, scene: Scene) -> None:
         """The issuer says how many sessions of the subject it ended; none of them refreshes, the others do."""

@@ -64,11 +64,9 @@ class Witness:
         before = await self._store.get(session_id)
         ended = await self._store.revoke(session_id, reason, now, subject=subject)
         after = await self._store.get(session_id)
-        if before is None or before.revoked_at is not None or subject not in (None, before.subject):
-            assert not ended
-        elif before.is_live(now):
-            assert ended
-        assert after == (replace(before, revoked_at=now, reason=reason) if before is not None and ended else before)
+        marks = before is not None and before.revoked_at is None and subject in (None, before.subject)
+        assert ended is (marks and before is not None and before.is_live(now))
+        assert after == (replace(before, revoked_at=now, reason=reason) if before is not None and marks else before)
         return ended
 
     async def revoke_subject(self, subject: str, reason: str, now: float) -> list[bytes]:
