@@ -125,7 +125,7 @@ class Sequence:
         self._compare(self.model.clients)
 
     def _is_marked(self, client: Client) -> bool:
-        row = self._do(self.store.get(client.row.id))
+        row = self._do(self.ground.store.get(client.row.id))
         return row is not None and row.revoked_at is not None
 
     def _client(self, who: int) -> Client:
