@@ -1,4 +1,4 @@
-"""R1 in short on every store; and the faults that it must find."""
+"""The faults that R1 must find."""
 
 from __future__ import annotations
 
@@ -6,51 +6,21 @@ import pytest
 
 from broken_stores import faults_of_histories
 from faults import r1_model
-from faults.checker import judge
-from faults.log import Complaint, EventLog, read
-from faults.places import Servers
+from faults.log import EventLog
 from faults.planted import Planted
-from faults.run import Run
-from faults.suite import TESTS, wanted
-
-TEST = TESTS["R1"]
-
-
-def played(store: str, servers: Servers | Planted, log: EventLog, number: int) -> tuple[Run, list[str]]:
-    """A run, and everything that it or the checker complains of."""
-    run = Run("R1", store, number, log, 1, TEST.what)
-    TEST.play(run, servers)  # type: ignore[arg-type]  # a planted store stands in for the servers
-    log.flush()
-    lines = list(read(log.path))
-    return run, [line.text for line in lines if isinstance(line, Complaint)] + list(judge(lines))
-
-
-@pytest.mark.parametrize("store", TEST.stores)
-def test_sequences(store: str, servers: Servers, log: EventLog) -> None:
-    """The store and the pure table agree after every step of any sequence, and nobody honest is logged out."""
-    run, complaints = played(store, servers, log, wanted("R1", store, short=True))
-    assert complaints == []
-    assert run.left == 0
+from faults.short import played
 
 
 def test_the_same_store_without_a_fault(log: EventLog) -> None:
     """The store that the faults are planted in has none of its own."""
-    run, complaints = played("memory", Planted(faults_of_histories.Migrating), log, 60)
+    run, complaints = played("R1", "memory", Planted(faults_of_histories.Migrating), log, 60)
     assert complaints == []
     assert run.left == 0
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        (faults_of_histories.LateRetryUnderTheNewPepper, "foretold"),
-        (faults_of_histories.LateRetryLosesTheEnd, "foretold"),
-    ],
-)
-def test_a_planted_fault_is_found(
-    fault: type[faults_of_histories.Migrating], said: str, log: EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There is a complaint, about what is wrong."""
+@pytest.mark.parametrize("fault", [faults_of_histories.LateRetryUnderTheNewPepper, faults_of_histories.LateRetryLosesTheEnd])
+def test_a_planted_fault_is_found(fault: type[faults_of_histories.Migrating], log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a complaint: an answer is not what the table foretells."""
     monkeypatch.setattr(r1_model, "ENOUGH", 1)
-    _, complaints = played("memory", Planted(fault), log, 300)
-    assert any(said in complaint for complaint in complaints), complaints[:3]
+    _, complaints = played("R1", "memory", Planted(fault), log, 300)
+    assert any("foretold" in complaint for complaint in complaints), complaints[:3]

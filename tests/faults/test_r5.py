@@ -1,40 +1,18 @@
-"""R5 in short on every store; and the faults that it must find."""
+"""The faults that R5 must find."""
 
 from __future__ import annotations
 
 import pytest
 
 from broken_stores import faults_of_histories
-from faults.checker import judge
-from faults.log import Complaint, EventLog, read
-from faults.places import Servers
+from faults.log import EventLog
 from faults.planted import Planted
-from faults.run import Run
-from faults.suite import TESTS, wanted
-
-TEST = TESTS["R5"]
-
-
-def played(store: str, servers: Servers | Planted, log: EventLog, number: int) -> tuple[Run, list[str]]:
-    """A run, and everything that it or the checker complains of."""
-    run = Run("R5", store, number, log, 5, TEST.what)
-    TEST.play(run, servers)  # type: ignore[arg-type]  # a planted store stands in for the servers
-    log.flush()
-    lines = list(read(log.path))
-    return run, [line.text for line in lines if isinstance(line, Complaint)] + list(judge(lines))
-
-
-@pytest.mark.parametrize("store", TEST.stores)
-def test_thefts(store: str, servers: Servers, log: EventLog) -> None:
-    """Every theft whose lines part is caught, and ends its own session only."""
-    run, complaints = played(store, servers, log, wanted("R5", store, short=True))
-    assert complaints == []
-    assert run.left == 0
+from faults.short import played
 
 
 def test_the_same_store_without_a_fault(log: EventLog) -> None:
     """The store that the faults are planted in has none of its own."""
-    run, complaints = played("memory", Planted(faults_of_histories.Migrating), log, 60)
+    run, complaints = played("R5", "memory", Planted(faults_of_histories.Migrating), log, 60)
     assert complaints == []
     assert run.left == 0
 
@@ -49,5 +27,5 @@ def test_the_same_store_without_a_fault(log: EventLog) -> None:
 )
 def test_a_planted_fault_is_found(fault: type[faults_of_histories.Migrating], said: str, log: EventLog) -> None:
     """There is a complaint, about what is wrong."""
-    _, complaints = played("memory", Planted(fault), log, 300)
+    _, complaints = played("R5", "memory", Planted(fault), log, 300)
     assert any(said in complaint for complaint in complaints), complaints[:3]

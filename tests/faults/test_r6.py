@@ -1,4 +1,4 @@
-"""R6 in short on every store; what a power cut is; and the fault that R6 must find."""
+"""What a power cut is in R6, and the fault that it must find."""
 
 from __future__ import annotations
 
@@ -10,52 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from faults.checker import judge
-from faults.log import Complaint, EventLog, read
+from faults.log import EventLog
 from faults.places import Servers
 from faults.power import Disk
 from faults.r6_failover import play_forms
-from faults.run import Run
-from faults.suite import TESTS, wanted
-
-
-def run_of(log: EventLog, store: str, failovers: int) -> Run:
-    return Run("R6", store, failovers, log, 6, TESTS["R6"].what)
-
-
-def complaints(log: EventLog) -> list[str]:
-    log.flush()
-    return [line.text for line in read(log.path) if isinstance(line, Complaint)]
-
-
-@pytest.mark.parametrize("store", TESTS["R6"].stores)
-def test_a_failover_logs_nobody_out(store: str, servers: Servers, log: EventLog) -> None:
-    """While 64 clients refresh, the store is lost and another takes its place: all go on, and what was promised is there."""
-    run = run_of(log, store, wanted("R6", store, short=True))
-    TESTS["R6"].play(run, servers)
-    assert complaints(log) == []
-    assert run.left == 0
-    assert list(judge(read(log.path))) == []
+from faults.short import judged, run_of, told
 
 
 @pytest.mark.parametrize("form", ["full", "normal"])
 def test_power_cuts_of_sqlite(form: str, servers: Servers, log: EventLog) -> None:
     """With synchronous=FULL nothing acknowledged is lost; with NORMAL lost rotations are Recovered."""
-    run = run_of(log, "sqlite", 5)
-    play_forms(run, servers, (form,))
-    assert complaints(log) == []
-    assert list(judge(read(log.path))) == []
+    play_forms(run_of("R6", "sqlite", log, 5), servers, (form,))
+    assert told(log) + judged(log) == []
 
 
 @pytest.mark.parametrize("store", ["sqlite", "redis"])
 def test_a_setting_that_promises_too_much_is_found(store: str, servers: Servers, log: EventLog) -> None:
     """Commits that are not synced or not replicated, declared to be so: R6 says that they are not, and so does the checker."""
-    run = run_of(log, store, 6)
-    play_forms(run, servers, ("broken",))
-    told = complaints(log)
-    assert any("rotations that were acknowledged are gone" in complaint for complaint in told)
-    assert any("came back" in complaint for complaint in told)
-    assert any("after its logout was acknowledged" in complaint for complaint in judge(read(log.path)))
+    play_forms(run_of("R6", store, log, 6), servers, ("broken",))
+    assert any("rotations that were acknowledged are gone" in complaint for complaint in told(log))
+    assert any("came back" in complaint for complaint in told(log))
+    assert any("after its logout was acknowledged" in complaint for complaint in judged(log))
 
 
 @pytest.fixture

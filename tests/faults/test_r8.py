@@ -1,32 +1,19 @@
-"""R8 in short on every store; and the fault that it must find."""
+"""What R8 measures, and the fault that it must find."""
 
 from __future__ import annotations
 
 import pytest
 
 from faults.grown import InPostgres
-from faults.log import Complaint, EventLog, Figure, read
+from faults.log import EventLog, Figure, read
 from faults.places import Servers
-from faults.run import Run
-from faults.suite import TESTS, wanted
+from faults.short import played
 
 
-def run_of(log: EventLog, store: str) -> Run:
-    return Run("R8", store, wanted("R8", store, short=True), log, 8, TESTS["R8"].what)
-
-
-def complaints(log: EventLog) -> list[str]:
-    return [line.text for line in read(log.path) if isinstance(line, Complaint)]
-
-
-@pytest.mark.parametrize("store", TESTS["R8"].stores)
-def test_growth_is_measured(store: str, servers: Servers, log: EventLog) -> None:
-    """A store is filled, refreshed in turn with a small one, and finds each row by one look-up."""
-    run = run_of(log, store)
-    TESTS["R8"].play(run, servers)
+def test_the_figures(servers: Servers, log: EventLog) -> None:
+    """The ratio, the plan and the bytes of a session are in the log."""
+    played("R8", "sqlite", servers, log)
     figures = {line.name: line.value for line in read(log.path) if isinstance(line, Figure)}
-    assert complaints(log) == []
-    assert run.left == 0
     assert {"ratio", "plan", "a session takes"} <= figures.keys()
     assert 300 < float(figures["a session takes"]) < 1_500
 
@@ -34,5 +21,5 @@ def test_growth_is_measured(store: str, servers: Servers, log: EventLog) -> None
 def test_a_table_without_its_index_is_found(servers: Servers, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a refresh reads the whole table, R8 complains about its plan."""
     monkeypatch.setattr(InPostgres, "end", InPostgres.begin)
-    TESTS["R8"].play(run_of(log, "postgres"), servers)
-    assert [text for text in complaints(log) if "no look-up" in text]
+    _, complaints = played("R8", "postgres", servers, log)
+    assert [text for text in complaints if "no look-up" in text]
