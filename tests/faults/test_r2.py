@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.broken import BrokenPlace, SelectThenUpdate
+from broken_stores.faults_of_services import BrokenPlace, SelectThenUpdate
 from faults.log import EventLog
 from faults.places import Servers
 from faults.short import played

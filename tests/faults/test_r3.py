@@ -27,5 +27,5 @@ def test_every_step_of_a_rotation_is_killed_at(servers: Servers, log: EventLog) 
 def test_a_store_that_answers_before_it_writes_is_found(servers: Servers, log: EventLog) -> None:
     """A store that answers a rotation before it is written loses it with a kill: R3 says so."""
     run = run_of("R3", "sqlite", log, 3)
-    play_on(run, servers, wrap="faults.broken:AnswersFirst", steps=False, measure=False)
+    play_on(run, servers, wrap="broken_stores.faults_of_services:AnswersFirst", steps=False, measure=False)
     assert any("acknowledged rotations were gone" in complaint for complaint in told(log))

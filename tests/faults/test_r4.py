@@ -13,7 +13,7 @@ from faults.short import judged, run_of, told
 
 @pytest.mark.parametrize(
     "fault",
-    [{"wrap": "faults.broken:ForgetsAttempts"}, {"issuer": "faults.broken:random_successors"}],
+    [{"wrap": "broken_stores.faults_of_services:ForgetsAttempts"}, {"issuer": "broken_stores.faults_of_services:random_successors"}],
     ids=["attempts-forgotten", "successors-random"],
 )
 def test_a_fault_is_found(fault: dict[str, str], servers: Servers, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:

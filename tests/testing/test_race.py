@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.broken import SelectThenUpdate
+from broken_stores.faults_of_services import SelectThenUpdate
 from stagedoor.session import Answer, Outcome, Presented
 from stagedoor.stores.sql import SQLStore, SyncSQLStore
 from stagedoor.testing.race import Race, Tab
