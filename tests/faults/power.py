@@ -68,6 +68,9 @@ class _Content:
     """Offset and bytes; or a length and None, for a truncation."""
 
 
+_INSERTED: list[Disk] = []
+
+
 class Disk:
     """All databases that are opened in this process while it is `inserted`. One at a time."""
 
@@ -89,6 +92,7 @@ class Disk:
 
     def insert(self) -> None:
         """From here on connections are opened on this disk."""
+        _INSERTED.append(self)  # SQLite calls back for as long as one of them is open, wherever it was forgotten
         self._library.sqlite3_vfs_register(ctypes.byref(self._vfs), 1)
 
     def remove(self) -> None:

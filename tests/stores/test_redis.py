@@ -951,17 +951,25 @@ def test_a_login_over_the_limit_looks_at_a_few(plain: SyncRedisStore, raw: redis
     assert {row.id for row in live} > {row.id for row in rows[-limit + 1 :]}
 
 
+LOCKED = """
+import os, signal, sys
+from stagedoor.stores.redis import SyncRedisStore
+store = SyncRedisStore(sys.argv[1])
+with store._link._own_lock():
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        os._exit(0 if store.get(b"?" * 16) is None else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+store.close()
+"""
+
+
 def test_a_child_is_not_kept_out_by_its_parents_lock(redis_url: str):
     """A process forked while another thread opens the store's connections has a lock of its own."""
-    store = SyncRedisStore(redis_url)
-    with store._link._own_lock():
-        child = os.fork()
-        if child == 0:
-            signal.alarm(10)
-            os._exit(0 if store.get(b"?" * 16) is None else 1)
-        _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    store.close()
+    command = [sys.executable, "-W", "error", "-c", LOCKED, redis_url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 @pytest.mark.parametrize(
