@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(TESTS), help="tests, with commas between")
     parser.add_argument("--stores", default=",".join(KINDS), help="stores, with commas between")
     parser.add_argument("--short", action="store_true", help="the counts of make test")
-    parser.add_argument("--log", type=Path, default=ROOT / "faults-log" / "events.jsonl")
+    parser.add_argument("--log", type=lambda given: Path(given).resolve(), default=ROOT / "faults-log" / "events.jsonl")
     parser.add_argument("--seed", type=int, default=20_261_123)
     parser.add_argument("--table", action="store_true", help="play nothing, print the table")
     options = parser.parse_args()
