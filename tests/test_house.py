@@ -12,7 +12,7 @@ import stagedoor
 
 PACKAGE = Path(stagedoor.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-FRAMEWORKS = ["fastapi", "starlette", "sqlalchemy", "typer", "uvicorn", "limits", "argon2", "jinja2"]
+FRAMEWORKS = ["fastapi", "starlette", "sqlalchemy", "typer", "uvicorn", "limits", "argon2", "jinja2", "httpx2"]
 
 
 def lines_of(path: Path) -> int:

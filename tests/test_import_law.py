@@ -15,12 +15,12 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 # a file inside a package stands on the package's floor.
 FLOORS = {
     "errors": 1,
-    **dict.fromkeys(["encoding", "lifetime", "scope", "algorithms", "ring"], 2),
-    **dict.fromkeys(["keys", "claims", "refresh_token", "session", "revocation", "event"], 3),
+    **dict.fromkeys(["encoding", "lifetime", "scope", "algorithms", "signer", "secret_file", "vault", "watch", "ring"], 2),
+    **dict.fromkeys(["key_policy", "jwk", "der", "keys", "claims", "refresh_token", "session", "revocation", "event"], 3),
     "jws": 4,
-    **dict.fromkeys(["access_token", "keyset"], 5),
-    **dict.fromkeys(["verifier", "token_pair", "flows", "issuer"], 6),
-    **dict.fromkeys(["jwks", "stores", "guards"], 7),
+    **dict.fromkeys(["access_token", "trusted_issuer", "keyset"], 5),
+    **dict.fromkeys(["verifier", "draft", "token_pair", "flows", "issuer"], 6),
+    **dict.fromkeys(["remote_document", "discovery", "published_keys", "jwks", "stores", "guards"], 7),
     **dict.fromkeys(["endpoints", "feeds", "client", "testing"], 8),
     "service": 9,
     "cli": 10,

@@ -1,4 +1,4 @@
-"""AccessToken: the verified JWT access token (RFC 9068) as a guarded route sees it; mint it, read it.
+"""AccessToken: the verified JWT access token (RFC 9068) as a guarded route sees it; draft it, read it.
 
 Never knows a store, a request or where the time comes from.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 
 import msgspec
 
 from stagedoor import jws
 from stagedoor.claims import (
+    ABSENT,
     ACCESS_TOKEN_TYP,
     Claims,
     check_audience,
@@ -21,9 +22,10 @@ from stagedoor.claims import (
     text_claim,
     time_claim,
 )
-from stagedoor.errors import ClaimRejected
+from stagedoor.errors import AuthError, ClaimRejected, KeySetUnavailable, UnknownKey
 from stagedoor.revocation import Revocations
 from stagedoor.scope import Scope
+from stagedoor.trusted_issuer import Expected, TrustedKey
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -43,19 +45,24 @@ class AccessToken(Generic[C]):
     """One verified access token. `claims` is the whole payload: a Claims mapping, or the application's own msgspec.Struct."""
 
     subject: str
+    """`sub`. With several issuers each has subjects of its own: who this is, `issuer` and `subject` say together."""
     session_id: str
+    """`sid`; "" where another's issuer names none: then no revocation of a session ends this token."""
     scope: Scope
     client_id: str
+    """"" where another's issuer names none."""
     id: str
-    """`jti`, unique for each token."""
+    """`jti`, unique for each token; "" where another's issuer gives none."""
     issued_at: int
-    """Unix seconds."""
+    """Unix seconds; 0 where another's issuer does not say."""
     expires_at: int
     """Unix seconds; at this moment the token is dead."""
     auth_time: int
-    """Unix seconds of the login; refreshing does not move it."""
+    """Unix seconds of the login; refreshing does not move it. 0, and so never recent, where another's issuer does not say."""
     issuer: str
+    """`iss`; "" where it is expected to be ABSENT."""
     audience: tuple[str, ...]
+    """All that `aud` names; empty where it is expected to be ABSENT."""
     key_id: str
     claims: C
 
@@ -67,7 +74,7 @@ def check_application_claims(claims: Mapping[str, Any]) -> None:
         raise ValueError(f"these claims are Stagedoor's own: {', '.join(taken)}")
 
 
-def mint(
+def draft(
     key: jws.SigningKey,
     *,
     issuer: str,
@@ -82,7 +89,7 @@ def mint(
     auth_time: int,
     claims: Mapping[str, Any],
 ) -> str:
-    """A signed access token (RFC 9068 section 2). Times in Unix seconds."""
+    """An access token (RFC 9068 section 2) before `key` has signed it. Times in Unix seconds."""
     payload: dict[str, Any] = {
         "iss": issuer,
         "aud": audience,
@@ -96,19 +103,28 @@ def mint(
     }
     if scope:
         payload["scope"] = str(scope)
-    return jws.sign(key, ACCESS_TOKEN_TYP, {**claims, **payload})
+    return jws.draft(key, ACCESS_TOKEN_TYP, {**claims, **payload})
+
+
+class Learns(Protocol):
+    """What keys may have beside `find`, where more of them can come to be known: RemoteKeySet has it."""
+
+    async def learn(self, error: AuthError) -> bool:
+        """After UnknownKey or KeySetUnavailable: try to mend it; whether to verify again."""
 
 
 class Reader(Generic[C]):
-    """Reads the access tokens of one issuer: the whole verify road, in the order of the law. Frozen once made."""
+    """Reads access tokens: the whole verify road, in the order of the law. Frozen once made.
 
-    __slots__ = ("_audience", "_claims", "_clock", "_keys", "issuer", "revocations")
+    `expected` is what they must say of themselves; None: of several issuers, and each key found is a TrustedKey, which says it.
+    """
+
+    __slots__ = ("_claims", "_clock", "_expected", "_keys", "revocations")
 
     def __init__(
         self,
-        issuer: str,
+        expected: Expected | None,
         *,
-        audience: frozenset[str],
         keys: jws.KeyFinder,
         revocations: Revocations,
         claims: type[C],
@@ -116,9 +132,8 @@ class Reader(Generic[C]):
     ) -> None:
         if claims is not Claims and isinstance(msgspec.inspect.type_info(claims), msgspec.inspect.CustomType):
             raise TypeError("claims is a msgspec.Struct, a dataclass or a TypedDict")
-        self.issuer = issuer
         self.revocations = revocations
-        self._audience = audience
+        self._expected = expected
         self._keys = keys
         self._claims = claims
         self._clock = clock
@@ -132,32 +147,61 @@ class Reader(Generic[C]):
         now = self._clock()
         signed = jws.verify(token, self._keys, now)
         access_token = self._accept(signed, now)
-        self.revocations.check(access_token.session_id, now)
+        if access_token.session_id:
+            self.revocations.check(access_token.session_id, now)
         return access_token
+
+    async def verify_async(self, token: str) -> AccessToken[C]:
+        """As verify; but keys that can learn are asked to, once, where a key is not known (yet) or none could be had (yet)."""
+        try:
+            return self.verify(token)
+        except (UnknownKey, KeySetUnavailable) as error:
+            learn = getattr(self._keys, "learn", None)
+            if learn is None or not await cast(Learns, self._keys).learn(error):
+                raise
+        return self.verify(token)
 
     def _accept(self, signed: jws.Signed, now: float) -> AccessToken[C]:
         payload = signed.payload
-        jws.check_typ(signed, ACCESS_TOKEN_TYP)
-        check_issuer(payload, self.issuer)
-        named = check_audience(payload, self._audience)
-        check_times(payload, now)
+        expected = self._expected or cast(TrustedKey, signed.key).expected
+        jws.check_typ(signed, expected.typ)
+        check_issuer(payload, expected.issuer)
+        named = check_audience(payload, expected.audience)
+        check_times(payload, now, iat_required=expected.complete)
         if "cnf" in payload:
             # Bound to a key of its holder (RFC 7800): to take it as a plain bearer token would undo the binding.
             raise ClaimRejected("cnf", "sender-bound tokens are not accepted as bearer tokens")
+        text, moment = (text_claim, time_claim) if expected.complete else (_text_or_none, _moment_or_none)
         return AccessToken(
-            subject=text_claim(payload, "sub"),
-            session_id=text_claim(payload, "sid"),
+            subject=_number_as_text(payload, "sub") if expected.numeric_subject else text_claim(payload, "sub"),
+            session_id=text(payload, "sid"),
             scope=_scope(payload),
-            client_id=text_claim(payload, "client_id"),
-            id=text_claim(payload, "jti"),
-            issued_at=time_claim(payload, "iat"),
+            client_id=text(payload, "client_id"),
+            id=text(payload, "jti"),
+            issued_at=moment(payload, "iat"),
             expires_at=time_claim(payload, "exp"),
-            auth_time=time_claim(payload, "auth_time"),
-            issuer=self.issuer,
+            auth_time=moment(payload, "auth_time"),
+            issuer="" if expected.issuer is ABSENT else expected.issuer,
             audience=named,
             key_id=signed.kid,
             claims=_typed(payload, self._claims),
         )
+
+
+def _text_or_none(payload: Mapping[str, Any], name: str) -> str:
+    return text_claim(payload, name) if name in payload else ""
+
+
+def _moment_or_none(payload: Mapping[str, Any], name: str) -> int:
+    return time_claim(payload, name) if name in payload else 0
+
+
+def _number_as_text(payload: Mapping[str, Any], name: str) -> str:
+    value = payload.get(name)
+    # Above, a JavaScript issuer writes one number for two users (RFC 8259 section 6).
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ClaimRejected(name, "missing" if value is None else "not a whole number from 0 to 2**53 - 1")
+    return str(value)
 
 
 def _scope(payload: Mapping[str, Any]) -> Scope:

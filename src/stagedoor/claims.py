@@ -5,8 +5,9 @@ Never knows a clock, a key or a signature: the moment is passed in, and only ver
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from stagedoor.errors import ClaimRejected, TokenExpired, TokenNotYetValid
 
@@ -15,6 +16,19 @@ ACCESS_TOKEN_TYP = "at+jwt"
 FUTURE_LEEWAY = 10
 """Seconds that `iat` and `nbf` may lie ahead, for clocks that differ. `exp` has none."""
 _LATEST = 2**53
+
+
+class Absent(enum.Enum):
+    """The type of ABSENT."""
+
+    ABSENT = "absent"
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent.ABSENT
+"""An expectation of another issuer's tokens: they lack this claim or header parameter. No switch: one that has it is refused."""
 
 
 class Claims(Mapping[str, Any]):
@@ -38,10 +52,10 @@ class Claims(Mapping[str, Any]):
         return f"Claims({', '.join(self._members)})"  # names only: values are people's data
 
 
-def check_times(payload: Mapping[str, Any], now: float) -> None:
-    """`exp` and `iat` must be there and `nbf` may; TokenExpired at `exp` itself, TokenNotYetValid, ClaimRejected."""
+def check_times(payload: Mapping[str, Any], now: float, *, iat_required: bool = True) -> None:
+    """`exp` must be there, `iat` too unless said otherwise, `nbf` may; TokenExpired at `exp` itself, TokenNotYetValid, ClaimRejected."""
     expires = time_claim(payload, "exp")
-    issued = time_claim(payload, "iat")
+    issued = time_claim(payload, "iat") if iat_required or "iat" in payload else 0
     if now >= expires:
         raise TokenExpired
     if issued > now + FUTURE_LEEWAY:
@@ -50,21 +64,32 @@ def check_times(payload: Mapping[str, Any], now: float) -> None:
         raise TokenNotYetValid("nbf", "in the future")
 
 
-def check_issuer(payload: Mapping[str, Any], issuer: str) -> None:
-    """`iss` must be this issuer, to the letter; else ClaimRejected."""
-    if text_claim(payload, "iss") != issuer:
+def check_issuer(payload: Mapping[str, Any], issuer: str | Absent) -> None:
+    """`iss` must be this issuer, to the letter, or not be there; else ClaimRejected."""
+    if issuer is ABSENT:
+        check_absent(payload, "iss")
+    elif text_claim(payload, "iss") != issuer:
         raise ClaimRejected("iss", f"another issuer than {issuer!r}")
 
 
-def check_audience(payload: Mapping[str, Any], audience: frozenset[str]) -> tuple[str, ...]:
-    """`aud`, a text or a list of texts, must name one of these; else ClaimRejected. Returns all that it names."""
+def check_audience(payload: Mapping[str, Any], audience: frozenset[str] | Absent) -> tuple[str, ...]:
+    """`aud`, a text or a list of texts, must name one of these, or not be there; else ClaimRejected. Returns all that it names."""
+    if audience is ABSENT:
+        check_absent(payload, "aud")
+        return ()
     value = payload.get("aud")
     named = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
-    if not named or not all(isinstance(name, str) for name in named):
+    if not named or not all(isinstance(name, str) and name for name in named):
         raise ClaimRejected("aud", "missing" if value is None else "not a text or a list of texts")
     if audience.isdisjoint(named):
         raise ClaimRejected("aud", f"none of {sorted(audience)}")
     return named
+
+
+def check_absent(payload: Mapping[str, Any], name: str) -> None:
+    """This claim must not be there, null neither; else ClaimRejected."""
+    if name in payload:
+        raise ClaimRejected(name, "there, though this issuer's tokens lack it")
 
 
 def text_claim(payload: Mapping[str, Any], name: str) -> str:

@@ -34,6 +34,7 @@ Never knows a framework, a response object, a token's text or a secret.
     │   └── TooManyAttempts         429 too_many_attempts, .retry_after
     ├── StoreError                  503: a store could not be asked; the token is not to blame
     ├── SubjectCheckFailed          503
+    ├── SigningFailed               503: the key is elsewhere, and did not sign
     ├── KeySetUnavailable           503
     ├── Overloaded                  503: too much of the same waits already
     └── RevocationsStale            503
@@ -353,11 +354,21 @@ class KeySetUnavailable(_Unavailable):
 
     code = "keys_unavailable"
 
+    def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
 
 class SubjectCheckFailed(_Unavailable):
     """The application could not say whether the subject may still refresh: its check raised."""
 
     code = "subject_check_failed"
+
+
+class SigningFailed(_Unavailable):
+    """What keeps the signing key (a KMS, an HSM) did not sign, or what it returned is not this key's signature."""
+
+    code = "signing_failed"
 
 
 class RevocationsStale(_Unavailable):

@@ -12,9 +12,10 @@ from collections.abc import Callable, Generator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from stagedoor import jws
-from stagedoor.access_token import C, Reader, mint
+from stagedoor import signer
+from stagedoor.access_token import C, Reader
 from stagedoor.claims import Claims
+from stagedoor.draft import Draft, Minted, draft
 from stagedoor.encoding import decode, encode
 from stagedoor.errors import (
     BadCredentials,
@@ -29,13 +30,15 @@ from stagedoor.errors import (
     StoreError,
 )
 from stagedoor.event import Event, Listener, log, tell
+from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
 from stagedoor.lifetime import seconds
 from stagedoor.refresh_token import Peppers, RefreshToken, attempt_hash
 from stagedoor.revocation import Revocations
 from stagedoor.scope import Scope
 from stagedoor.session import Outcome, Presented, Session, Store, SyncStore, decide
-from stagedoor.token_pair import Grant, Minted, SubjectCheck, TokenPair, application_claims, check_text, granted
+from stagedoor.token_pair import Grant, SubjectCheck, TokenPair, application_claims, check_text, granted
+from stagedoor.trusted_issuer import Expected
 
 R = TypeVar("R")
 S = TypeVar("S", Store, SyncStore)
@@ -89,6 +92,8 @@ class Flows(Generic[S]):
             raise TypeError("Issuer takes an async store such as SQLStore, SyncIssuer a sync one such as SyncSQLStore")
         if not keys.signing(clock()).can_sign:
             raise TypeError("these keys verify only: an issuer needs a private key")
+        if not self._awaits and any(signer.awaits(entry.value.signer) for entry in keys.entries() if entry.value.signer is not None):
+            raise TypeError("SyncIssuer takes a signer whose sign is a plain function; Issuer awaits")
         if subject_check is not None and not callable(subject_check):
             raise TypeError("subject_check is a callable: (session) -> Grant or None")
         if not self._awaits and inspect.iscoroutinefunction(subject_check):
@@ -106,6 +111,8 @@ class Flows(Generic[S]):
         self.retry_window = seconds(retry_window)
         if self.retry_window >= self.refresh_idle:
             raise ValueError("the retry window is shorter than the idle lifetime")
+        if (keys.schedule.keep or self.access) < self.access or (peppers.schedule.keep or self.refresh_absolute) < self.refresh_absolute:
+            raise ValueError("keys are kept (keep=) at least as long as an access token lives, peppers as a session")
         self.session_limit = session_limit
         self.client_id = client_id or audience
         self.revocations = Revocations()
@@ -117,8 +124,7 @@ class Flows(Generic[S]):
     def verifier(self, claims: type[C] = cast(Any, Claims)) -> Reader[C]:  # noqa: B008 - a class, not a call's result
         """A verifier of this issuer's access tokens in the same process: it hears of each revocation at once."""
         return Reader(
-            self.name,
-            audience=frozenset({self.audience}),
+            Expected(self.name, frozenset({self.audience})),
             keys=self.keys,
             revocations=self.revocations,
             claims=claims,
@@ -158,8 +164,9 @@ class Flows(Generic[S]):
             idle_ends_at=min(now + self.refresh_idle, absolute_ends_at),
             absolute_ends_at=absolute_ends_at,
         )
-        pair = self._pair(session, text, self._access(session, granted(Grant(), session), now, session.idle_ends_at), now)
-        _check_readable(pair.access_token)
+        access = yield from self._access(self.keys.signing(now), session, granted(Grant(), session), now, session.idle_ends_at)
+        access.check_readable()
+        pair = self._pair(session, text, access, now)
         ended = yield lambda store: store.open(session, limit=self.session_limit, now=now)
         for ended_id in ended:
             self._ended(ended_id, now, "session_limit", subject)
@@ -174,7 +181,7 @@ class Flows(Generic[S]):
     def _refresh(self, refresh_token: str, attempt: str | None, scope: str | Scope | None) -> Flow[TokenPair]:
         now = self._clock()
         token = self._parse(refresh_token, now)
-        self.keys.signing(now)  # what can fail comes before the rotation
+        key = self.keys.signing(now)  # what can fail comes before the rotation
         secret = self.peppers.successor(token, now)
         presented = Presented(
             session_id=token.session_id,
@@ -187,9 +194,9 @@ class Flows(Generic[S]):
             window=self.retry_window,
             idle=self.refresh_idle,
         )
-        asks = self._subject_check is not None or scope is not None
+        asks = self._subject_check is not None or scope is not None or key.signer is not None
         for _ in range(_TRIES):
-            access = (yield from self._ask(token, presented, scope, now)) if asks else None
+            access = (yield from self._ask(key, token, presented, scope, now)) if asks else None
             # The moment is read as late as can be: asking the application may have taken long, and a rotation must not look old.
             answer = yield lambda store: store.rotate(presented, self._clock())
             session: Session | None = answer.session
@@ -222,12 +229,13 @@ class Flows(Generic[S]):
             if answer.outcome is not Outcome.AHEAD:
                 self._tell(f"refresh_{answer.outcome.value}", now, session)
             if access is None:
-                access = self._access(session, granted(Grant(), session), now, session.idle_ends_at + (now - answer.now))
+                ends_at = session.idle_ends_at + (now - answer.now)
+                access = yield from self._access(key, session, granted(Grant(), session), now, ends_at)
             same = answer.outcome in (Outcome.KEPT, Outcome.AHEAD)
             return self._pair(session, refresh_token if same else self._written(session, secret, now), access, answer.now)
         raise StoreError("the session kept changing: try again")
 
-    def _ask(self, token: RefreshToken, presented: Presented, scope: str | Scope | None, now: float) -> Flow[Minted | None]:
+    def _ask(self, key: Key, token: RefreshToken, presented: Presented, scope: str | Scope | None, now: float) -> Flow[Minted | None]:
         """The access token of this refresh, minted before the rotation, since asking may fail; None where it will be refused anyway."""
         session: Session | None = yield lambda store: store.get(token.session_id)
         if session is None or not self.peppers.proves(token, session.seed, now):
@@ -252,12 +260,16 @@ class Flows(Generic[S]):
         ends_at = min(now + self.refresh_idle - self.retry_window, session.absolute_ends_at) if moves else session.idle_ends_at
         if ends_at <= now:
             ends_at = now + self.access  # by our clock it is over: the store, whose clock may be another, will say so or not
-        access = self._access(session, allowed, now, ends_at)
-        _check_readable(access.token)
+        access = yield from self._access(key, session, allowed, now, ends_at)
+        access.check_readable()
         return access
 
     def _still_granted(self, session: Session) -> Any:
         """Ask the subject check, with await or without."""
+        raise NotImplementedError
+
+    def _signature(self, draft: Draft) -> Any:
+        """Ask the signer that has this draft's key, with await or without."""
         raise NotImplementedError
 
     def _logout(self, refresh_token: str) -> Flow[None]:
@@ -292,27 +304,12 @@ class Flows(Generic[S]):
         now = self._clock()
         return cast("list[Session]", (yield lambda store: store.sessions(subject, now)))
 
-    def _access(self, session: Session, allowed: tuple[Scope, Mapping[str, Any]], now: float, ends_at: float) -> Minted:
-        """An access token of this session, whose end is at `ends_at` on our own clock."""
-        issued_at = int(now)
-        scope, claims = allowed
-        # Never past the session's own end: what outlived it could not be revoked with it.
-        expires_at = min(issued_at + self.access, int(ends_at))
-        token = mint(
-            self.keys.signing(now),
-            issuer=self.name,
-            audience=self.audience,
-            client_id=session.client_id,
-            subject=session.subject,
-            session_id=encode(session.id),
-            token_id=encode(secrets.token_bytes(16)),
-            scope=scope,
-            issued_at=issued_at,
-            expires_at=expires_at,
-            auth_time=int(session.created_at),
-            claims=claims,
-        )
-        return Minted(token, expires_at - issued_at, scope)
+    def _access(self, key: Key, session: Session, allowed: tuple[Scope, Mapping[str, Any]], now: float, ends_at: float) -> Flow[Minted]:
+        """An access token of this session, whose end is at `ends_at` on our own clock. Only with a signer's key may it fail."""
+        made = draft(key, session, allowed, issuer=self.name, audience=self.audience, life=self.access, now=now, ends_at=ends_at)
+        if key.signer is None:
+            return made.signed(key.sign(made.data))
+        return made.signed((yield lambda _: self._signature(made)))
 
     def _alarm(self, error: SessionUnreadable) -> None:
         """The store has a row that it cannot read: the token is refused, and somebody should hear of it."""
@@ -380,13 +377,6 @@ _REFUSALS = {
     Outcome.EXPIRED: RefreshTokenExpired,
     Outcome.UNKNOWN: RefreshTokenUnknown,
 }
-
-
-def _check_readable(access_token: str) -> None:
-    try:
-        jws.read_unverified(access_token)
-    except MalformedToken as error:
-        raise ValueError(f"no verifier would read an access token with these claims: {error}") from None
 
 
 def _session_id(id_: str | bytes) -> bytes:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, cast
 
+from stagedoor import signer
+from stagedoor.draft import Draft
 from stagedoor.errors import AuthError, SessionUnreadable, SubjectCheckFailed
 from stagedoor.flows import Flow, Flows, R
 from stagedoor.scope import Scope
@@ -19,6 +21,8 @@ from stagedoor.session import Session, Store, SyncStore
 from stagedoor.token_pair import SubjectCheck, TokenPair
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+SIGNING_SECONDS = 10.0
+"""How long Issuer waits for a signer; SyncIssuer has nothing to end its call with."""
 
 
 class Issuer(Flows[Store]):
@@ -35,7 +39,7 @@ class Issuer(Flows[Store]):
         device: str | None = None,
         confirm: Callable[[], Any] | None = None,
     ) -> TokenPair:
-        """Open a session for this subject and hand out its first tokens. ValueError for a bad subject, scope or claim.
+        """Open a session for this subject and hand out its first tokens. ValueError for a bad subject, scope or claim; SigningFailed.
 
         `claims` go into each access token of the session; `device` is what the person will know it by. `confirm` (sync or async) is asked
         once the session stands: where it says no, the account changed meanwhile, the session is ended and BadCredentials raised.
@@ -48,7 +52,7 @@ class Issuer(Flows[Store]):
         Within the retry window, and later with the same `attempt` id, a repeated call gets the same refresh token again. `scope`: less
         than the session has, for this access token alone. GrantError: RefreshTokenUnknown, RefreshTokenExpired, SessionRevoked,
         RefreshTokenReused (which ends the session); InvalidRequest for a bad attempt id, InvalidScope for more than there is; StoreError,
-        SubjectCheckFailed.
+        SubjectCheckFailed, SigningFailed, after which nothing has changed.
         """
         return await self._run(self._refresh(refresh_token, attempt, scope))
 
@@ -74,6 +78,16 @@ class Issuer(Flows[Store]):
             # A plain function may block, on a database most of all: it has a thread, as a plain route has in the frameworks.
             answer = check(session) if inspect.iscoroutinefunction(check) else await asyncio.to_thread(check, session)
             return await answer if inspect.isawaitable(answer) else answer
+
+    async def _signature(self, draft: Draft) -> bytes:
+        asked = cast("signer.Signer", draft.key.signer)
+        with signer.asking():
+            async with asyncio.timeout(SIGNING_SECONDS):
+                # A plain function talks to its box and blocks meanwhile: on a thread, as a plain subject check.
+                answer = asked.sign(draft.data) if signer.awaits(asked) else await asyncio.to_thread(asked.sign, draft.data)
+                if inspect.isawaitable(answer):
+                    answer = await answer
+        return draft.key.taken(draft.data, answer)
 
     async def _run(self, flow: Flow[R]) -> R:
         answer: Any = None
@@ -129,6 +143,9 @@ class SyncIssuer(Flows[SyncStore]):
     def _still_granted(self, session: Session) -> Any:
         with _failing():
             return cast("SubjectCheck", self._subject_check)(session)
+
+    def _signature(self, draft: Draft) -> bytes:
+        return draft.key.sign(draft.data)
 
     def _run(self, flow: Flow[R]) -> R:
         answer: Any = None

@@ -13,12 +13,15 @@ from typing import Any, Self
 from stagedoor import jws
 from stagedoor.claims import ACCESS_TOKEN_TYP, Claims, check_audience, check_issuer, check_times
 from stagedoor.errors import ClaimRejected, KeyRejected
-from stagedoor.keys import Key, has_private_members
+from stagedoor.jwk import has_private_members
+from stagedoor.keys import Key
 from stagedoor.lifetime import seconds
-from stagedoor.ring import Entry, Ring
+from stagedoor.ring import ANNOUNCE, Entry, Ring, Schedule
+from stagedoor.vault import Vault
 
 JWKS_MAX_AGE = 300
-"""Seconds that others may keep our JWKS; a new key is announced for at least as long before it signs."""
+"""Seconds that others may keep our JWKS at the most: never longer than a new key is announced before it signs."""
+_HEARD_WITHIN = 60
 _DEFAULT_ALGORITHMS = {
     ("RSA", None): "RS256",
     ("EC", "P-256"): "ES256",
@@ -31,8 +34,10 @@ _DEFAULT_ALGORITHMS = {
 class KeySet(Ring[Key]):
     """The keys of an issuer, or those that a verifier accepts. `KeySet(a, b)` signs with a and verifies with both.
 
-    `KeySet.open` keeps them in a file. All keys are secrets, or none is (KeyRejected `key_mixed_symmetry`).
+    `KeySet.open` keeps them in a file or a vault. All keys are secrets, or none is (KeyRejected `key_mixed_symmetry`).
     """
+
+    NAME = "keys"
 
     def __init__(self, *keys: Key, clock: Callable[[], float] = time.time) -> None:
         if not all(isinstance(key, Key) for key in keys):
@@ -45,14 +50,23 @@ class KeySet(Ring[Key]):
         return cls(Key.generate(algorithm), clock=clock)
 
     @classmethod
-    def open(cls, path: str | Path, algorithm: str = "ES256", *, clock: Callable[[], float] = time.time) -> KeySet:
-        """The keys in this file; made with one fresh key, mode 0600, when the file is not there."""
+    def open(
+        cls,
+        where: str | Path | Vault,
+        algorithm: str = "ES256",
+        *,
+        rotate_every: str | int | None = None,
+        announce: str | int = ANNOUNCE,
+        keep: str | int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> KeySet:
+        """The keys in this file (mode 0600) or vault; made with one fresh key when it is not there, by one of many workers.
 
-        def make() -> tuple[str | int, Key]:
-            key = Key.generate(algorithm)
-            return key.kid, key
-
-        return cls._open(path, make, clock)
+        Spans such as "90d", or seconds. `rotate_every`: a new key signs as often as that, without anybody's doing. `announce`: how long
+        it stands in the JWKS before it signs. `keep`: how long an old one verifies what it signed; the longest life of a token.
+        OSError, StoreError, KeyRejected, ValueError where the place cannot be used.
+        """
+        return cls._open(where, lambda _: _generated(algorithm), Schedule.of(rotate_every, announce, keep), clock)
 
     @classmethod
     def from_secret(cls, secret: bytes, algorithm: str = "HS256", *, clock: Callable[[], float] = time.time) -> Self:
@@ -81,21 +95,17 @@ class KeySet(Ring[Key]):
             raise KeyRejected("key_malformed", "a JWKS is an object with a list 'keys'")
         if any(has_private_members(jwk) for jwk in found):
             raise KeyRejected("key_private_in_jwks", "a JWKS holds private parts: whoever published it must change its keys")
-        keys = []
-        for jwk in found:
-            kind = [jwk.get("kty"), jwk.get("crv")]  # compared, not looked up: what is not hashable may stand there
-            default = next((name for known, name in _DEFAULT_ALGORITHMS.items() if list(known) == kind), None)
-            if default is not None and jwk.get("use", "sig") == "sig":
-                keys.append(Key.from_jwk(jwk, None if "alg" in jwk else default))
-        return cls(*keys, clock=clock)
+        return cls(*(key for key in map(signature_key, found) if key is not None), clock=clock)
 
-    def _set(self, entries: Any) -> None:
+    def _checked(self, entries: Any, stamp: object = None) -> Any:
         found = list(entries)
         if len({entry.value.kid for entry in found}) != len(found):
             raise KeyRejected("key_duplicate_kid", "two keys have one kid")
         if len({entry.value.is_secret for entry in found}) > 1:
             raise KeyRejected("key_mixed_symmetry", "shared secrets and public keys do not go into one set")
-        super()._set(found)
+        if len({entry.value.thumbprint() for entry in found}) != len(found):
+            raise KeyRejected("key_in_two_roles", "one key stands here twice: a key has one algorithm and one name (RFC 8725 section 3.1)")
+        return super()._checked(found, stamp)
 
     @staticmethod
     def _written(value: Key) -> dict[str, Any]:
@@ -104,6 +114,21 @@ class KeySet(Ring[Key]):
     @staticmethod
     def _read(written: dict[str, Any]) -> Key:
         return Key.from_jwk(written)
+
+    def _make(self, entries: list[Entry[Key]]) -> tuple[str | int, Key]:
+        latest = max(entries, key=lambda entry: entry.starts).value
+        if latest.signer is not None:
+            raise TypeError("a signer keeps this key: make the new one where it is, and a KeySet of both")
+        return _generated(latest.algorithm.name)
+
+    @property
+    def max_age(self) -> int:
+        """Seconds that others may keep the JWKS: whoever does has heard of a new key when it begins to sign.
+
+        Shorter than the announcement, because the worker that they asked may have heard of it a little late itself.
+        """
+        announce = self.schedule.announce
+        return max(1, min(JWKS_MAX_AGE, announce - min(_HEARD_WITHIN, announce // 2)))
 
     def signing(self, now: float) -> Key:
         """The key that signs at this moment. ValueError where there is none."""
@@ -116,20 +141,26 @@ class KeySet(Ring[Key]):
         entries = [entry for entry in self.entries() if self.state(entry, moment) != "gone" and not entry.value.is_secret]
         return {"keys": [entry.value.jwk() for entry in entries]}
 
-    def rotate(self, *, keep: str | int, announce: str | int = JWKS_MAX_AGE) -> Key:
+    def rotate(self, *, keep: str | int | None = None, announce: str | int | None = None) -> Key:
         """Announce a fresh key of the same algorithm, which signs after `announce` seconds.
 
-        What signed before verifies for `keep` seconds more: the longest life of a token that it signed.
+        What signed before verifies for `keep` seconds more: the longest life of a token that it signed. Either may be left to what the
+        set was opened with. It blocks where the keys are kept in a store. TypeError without any `keep`.
         """
-        now = self._clock()
-        key = Key.generate(self.signing(now).algorithm.name)
-        self._rotate(lambda _: (key.kid, key), announce=seconds(announce), keep=seconds(keep))
-        return key
+        return self._rotate(keep=keep, announce=announce).value
+
+    def retire(self, kid: str) -> None:
+        """For an emergency: no token of this key is accepted any more. If it signs, one that is announced takes over, or a fresh one.
+
+        Workers that share the set hear of it within a second, others when their copy of the JWKS ends. LookupError for an unknown kid.
+        """
+        self._retire(kid)
 
     def sign(self, claims: Mapping[str, Any], *, typ: str, expires: str | int) -> str:
         """A signed token of another kind than access tokens: an invitation, a reset link. `iat` and `exp` are added.
 
-        ValueError where `claims` bring `iat` or `exp` along, or `typ` is that of access tokens.
+        ValueError where `claims` bring `iat` or `exp` along, or `typ` is that of access tokens. With a signer's key SigningFailed, and
+        TypeError where the signer must be awaited: it is called as it is, and may block.
         """
         self._check_kind(typ)
         if not claims.keys().isdisjoint({"iat", "exp"}):
@@ -159,3 +190,17 @@ class KeySet(Ring[Key]):
             raise ValueError("typ names the kind of token, in lower case, such as 'invitation+jwt'")
         if typ == ACCESS_TOKEN_TYP:
             raise ValueError("access tokens are made by Issuer and read by Verifier")
+
+
+def _generated(algorithm: str) -> tuple[str, Key]:
+    key = Key.generate(algorithm)
+    return key.kid, key
+
+
+def signature_key(jwk: Mapping[str, Any]) -> Key | None:
+    """The key of one member of a JWKS; None where it is of another kind or use than ours. KeyRejected where we will not use it."""
+    kind = [jwk.get("kty"), jwk.get("crv")]  # compared, not looked up: what is not hashable may stand there
+    default = next((name for known, name in _DEFAULT_ALGORITHMS.items() if list(known) == kind), None)
+    if default is None or jwk.get("use", "sig") != "sig":
+        return None
+    return Key.from_jwk(jwk, None if "alg" in jwk else default)

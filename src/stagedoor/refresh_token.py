@@ -18,14 +18,15 @@ from typing import Self
 
 from stagedoor.encoding import decode, encode
 from stagedoor.errors import InvalidRequest, KeySetUnavailable, MalformedToken, RefreshTokenUnknown
-from stagedoor.lifetime import seconds
-from stagedoor.ring import Entry, Ring
+from stagedoor.ring import ANNOUNCE, Entry, Ring, Schedule
+from stagedoor.vault import Vault
 
 PREFIX = "sdr_"
 """What secret scanners find our refresh tokens by."""
 _VERSION = 1
 _BODY = struct.Struct(">BH16sI32s16s")  # version, pepper id, session id, generation, secret, proof
 _TAG = 16
+_LAST_PEPPER = 65535
 _LAST_GENERATION = 2**32 - 1  # it could have no successor
 _TEXT = len(PREFIX) + (_BODY.size + _TAG) * 4 // 3  # the size is a multiple of three: no slack bits
 
@@ -47,7 +48,9 @@ class RefreshToken:
 
 
 class Peppers(Ring[bytes]):
-    """The secrets under which refresh tokens are made and checked; 32 bytes each, kept apart from the database."""
+    """The secrets under which refresh tokens are made and checked; 32 bytes each, kept apart from the sessions, or sealed."""
+
+    NAME = "peppers"
 
     def __init__(self, peppers: bytes | Mapping[int, bytes] = MappingProxyType({}), *, clock: Callable[[], float] = time.time) -> None:
         """One pepper, or several by their ids (1 to 65535), of which the highest is current: an id stays with its pepper for ever."""
@@ -55,7 +58,7 @@ class Peppers(Ring[bytes]):
         for number, pepper in numbered.items():
             if not isinstance(pepper, bytes) or len(pepper) < 32:
                 raise ValueError("a pepper is at least 32 random bytes")
-            if type(number) is not int or not 0 < number < 65536:
+            if type(number) is not int or not 0 < number <= _LAST_PEPPER:
                 raise ValueError("a pepper's id is a number from 1 to 65535")
         super().__init__([Entry(number, pepper, starts=float(number - 65536)) for number, pepper in numbered.items()], clock=clock)
 
@@ -65,9 +68,20 @@ class Peppers(Ring[bytes]):
         return cls(secrets.token_bytes(32), clock=clock)
 
     @classmethod
-    def open(cls, path: str | Path, *, clock: Callable[[], float] = time.time) -> Peppers:
-        """The peppers in this file; made with one fresh pepper, mode 0600, when the file is not there."""
-        return cls._open(path, lambda: (1, secrets.token_bytes(32)), clock)
+    def open(
+        cls,
+        where: str | Path | Vault,
+        *,
+        rotate_every: str | int | None = None,
+        announce: str | int = ANNOUNCE,
+        keep: str | int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Peppers:
+        """The peppers in this file (mode 0600) or vault; made with one fresh pepper when it is not there. The rest as for KeySet.open.
+
+        `keep` is one absolute lifetime of a session.
+        """
+        return cls._open(where, lambda _: (1, secrets.token_bytes(32)), Schedule.of(rotate_every, announce, keep), clock)
 
     @staticmethod
     def _written(value: bytes) -> str:
@@ -80,13 +94,22 @@ class Peppers(Ring[bytes]):
             raise ValueError("a pepper is at least 32 random bytes")
         return pepper
 
-    def rotate(self, *, keep: str | int, announce: str | int) -> int:
-        """Announce a fresh pepper, current after `announce` seconds; older ones end `keep` seconds (one absolute lifetime) later."""
+    def _make(self, entries: list[Entry[bytes]]) -> tuple[str | int, bytes]:
+        taken = {int(entry.id) for entry in entries}
+        following = max(taken, default=0) + 1
+        # Sixteen bits of a token are its pepper's: after the last number those of peppers long gone come again.
+        return following if following <= _LAST_PEPPER else min(set(range(1, _LAST_PEPPER)) - taken), secrets.token_bytes(32)
 
-        def make(entries: list[Entry[bytes]]) -> tuple[str | int, bytes]:
-            return max((int(entry.id) for entry in entries), default=0) + 1, secrets.token_bytes(32)
+    def rotate(self, *, keep: str | int | None = None, announce: str | int | None = None) -> int:
+        """Announce a fresh pepper, current after `announce` seconds; older ones end `keep` seconds (one absolute lifetime) later; its id.
 
-        return int(self._rotate(make, announce=seconds(announce), keep=seconds(keep)).id)
+        As KeySet.rotate.
+        """
+        return int(self._rotate(keep=keep, announce=announce).id)
+
+    def retire(self, id_: int) -> None:
+        """For an emergency: no refresh token made under this pepper is accepted any more, so its sessions are over. As KeySet.retire."""
+        self._retire(id_)
 
     def current_id(self, now: float) -> int:
         """The id of the pepper that new tokens are made under."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -35,14 +35,6 @@ class TokenPair:
 
     def __repr__(self) -> str:
         return f"<TokenPair of session {self.session_id}>"
-
-
-class Minted(NamedTuple):
-    """A fresh access token, the seconds that it lives, and its scope."""
-
-    token: str
-    expires_in: int
-    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""AccessToken: minting and reading (RFC 9068)."""
+"""AccessToken: drafting and reading (RFC 9068)."""
 
 import dataclasses
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stagedoor import Claims, KeySet, Revocations, Scope, Verifier, errors, jws
-from stagedoor.access_token import RESERVED, check_application_claims, mint
+from stagedoor.access_token import RESERVED, check_application_claims, draft
 from stagedoor.testing.clock import FixedClock
 
 from .material import ASYMMETRIC, NOW, forge, header, key, public_half
@@ -29,7 +29,8 @@ def minted(name: str = "ES256", **changes: Any) -> str:
         "auth_time": NOW - 60,
         "claims": {},
     }
-    return mint(key(name), **(known | changes))
+    text = draft(key(name), **(known | changes))
+    return jws.complete(text, key(name).sign(text.encode()))
 
 
 def verifier(name: str = "ES256", now: float = NOW) -> Verifier:

@@ -91,7 +91,7 @@ def test_the_leeway(name: str):
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [("a", ("a",)), (["a"], ("a",)), (["x", "a"], ("x", "a")), (["b", "a"], ("b", "a"))],
+    [("a", ("a",)), (["a"], ("a",)), (["x", "a"], ("x", "a")), (["b", "a"], ("b", "a")), (["a", "a"], ("a", "a"))],
 )
 def test_audiences(value: Any, named: tuple[str, ...]):
     """`aud` is a text or a list of texts with one of ours in it."""
@@ -100,7 +100,35 @@ def test_audiences(value: Any, named: tuple[str, ...]):
 
 @pytest.mark.parametrize(
     "value",
-    [None, "", "A", "a ", "ab", " a", "a b", "b,a", [], ["b"], ["ab"], [["a"]], ["a", 1], [1, "a"], [None], {"a": 1}, 1, True, "missing"],
+    [
+        None,
+        "",
+        "A",
+        "a ",
+        "ab",
+        ["a", ""],
+        [""],
+        ["a", ["a"]],
+        ["a", None],
+        ["a", True],
+        "a\0",
+        1.5,
+        False,
+        " a",
+        "a b",
+        "b,a",
+        [],
+        ["b"],
+        ["ab"],
+        [["a"]],
+        ["a", 1],
+        [1, "a"],
+        [None],
+        {"a": 1},
+        1,
+        True,
+        "missing",
+    ],
     ids=repr,
 )
 def test_other_audiences(value: Any):

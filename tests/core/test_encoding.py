@@ -151,3 +151,90 @@ def test_an_open_string_costs_no_more_than_its_length(mark: bytes):
     with pytest.raises(MalformedToken):
         decode_object(data)
     assert time.perf_counter() - before < 2
+
+
+@pytest.mark.parametrize("seed", range(64))
+def test_mixed_nesting(seed: int):
+    """Arrays in objects in arrays, with brackets in the strings beside them: sixteen deep is read, seventeen is not."""
+    for deep in (MAX_DEPTH, MAX_DEPTH + 1):
+        text = json.dumps('"]}[{\\')
+        for level in range(deep):
+            array = level < deep - 1 and seed >> level % 6 & 1
+            text = f'["[[", {text}, "]]"]' if array else f'{{"{{[": {text}, "}}}}": 0}}'
+        if deep == MAX_DEPTH:
+            assert decode_object(text.encode()) == json.loads(text)
+        else:
+            with pytest.raises(MalformedToken):
+                decode_object(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("number", "value"), [("-0", 0), ("-0.0", 0.0), ("1E5", 1e5), ("1e-400", 0.0), ("9" * MAX_DIGITS, int("9" * MAX_DIGITS)), ("1.0", 1.0)]
+)
+def test_numbers_within_the_limits(number: str, value: float):
+    """What JSON calls a number is read as one, whole ones as int and all others as float: a claim of time takes no float."""
+    read = decode_object(f'{{"exp":{number}}}'.encode())["exp"]
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\n", "\r"])
+def test_blanks(blank: str):
+    """RFC 8259 section 2: four characters may stand between the parts, none of Unicode's others."""
+    assert decode_object(f'{blank}{{{blank}"a"{blank}:{blank}1{blank}}}{blank}'.encode()) == {"a": 1}
+    for other in ("\x00", "\x0b", "\x0c", "\x1f", "\x85", "\xa0", "\u2003", "\u2028", "\ufeff"):
+        for text in (f'{other}{{"a":1}}', f'{{"a":1}}{other}', f'{{"a"{other}:1}}'):
+            with pytest.raises(MalformedToken):
+                decode_object(text.encode())
+
+
+@pytest.mark.parametrize("code", [*range(0x20)])
+def test_control_characters_in_strings(code: int):
+    """RFC 8259 section 7: a control character in a string stands escaped."""
+    assert decode_object(b'{"a":"\\u%04x"}' % code) == {"a": chr(code)}
+    with pytest.raises(MalformedToken):
+        decode_object(b'{"a":"%c"}' % code)
+
+
+def fill(before: bytes, unit: bytes, after: bytes) -> bytes:
+    """A payload as long as a token's may be."""
+    return before + unit * ((6100 - len(before) - len(after)) // len(unit)) + after
+
+
+HEAVY = [
+    fill(b'{"a":[', unit, b"0]}")
+    for unit in (b"0,", b"-0,", b"1e9,", b"{},", b"[],", b'{"":0},', b'"",', b'"\\u0000",', b" 1,", b"9" * 32 + b",", b'{"a":{"a":{}}},')
+]
+HEAVY += [
+    fill(b'{"a":"' + b"[" * 17 + b'","b":"', unit, b'"}') for unit in (b"[", b"[]", b"]", b'\\"', b"\\\\", b"\\u00e9", b"\xe2\x82\xac")
+]
+HEAVY += [fill(b'{"a":[', unit, b"") for unit in (b"[", b"]", b'"', b"\\", b"{", b'{"":', b" ", b"\xff", b"[{")]
+HEAVY += [b"{" + b",".join(b'"%d":0' % n for n in range(700)) + b"}", fill(b"{", b" ", b"}")]
+
+
+def test_nothing_is_slow():
+    """Within the size limit no payload costs a millisecond: the best of some tries, so that a busy machine is not to blame."""
+    slowest = max((best_of(data), data[:40]) for data in HEAVY)
+    assert slowest[0] < 0.001, slowest
+
+
+def best_of(data: bytes) -> float:
+    """Seconds, the least of up to thirty tries; the first that is fast enough ends it."""
+    best = 1.0
+    for _ in range(30):
+        before = time.perf_counter()
+        with contextlib.suppress(MalformedToken):
+            decode_object(data)
+        best = min(best, time.perf_counter() - before)
+        if best < 0.0005:
+            break
+    return best
+
+
+@pytest.mark.parametrize(
+    "text", ["\ud800", "\udfff" * 8, "A" * 7 + "\ud800", "\x00" * 8, "\u0660\u0661\u0662\u0663", "\uff21" * 4], ids=ascii
+)
+def test_texts_that_no_base64_is_made_of(text: str):
+    """Lone surrogates, NUL, and the digits and letters of other alphabets are refused as any other foreign character."""
+    with pytest.raises(MalformedToken):
+        decode(text)

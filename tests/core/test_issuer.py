@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -512,3 +513,21 @@ async def test_nothing_secret_in_repr(issuer: AnyIssuer, clock: FixedClock, even
     for text in (pair.access_token, pair.refresh_token, fresh.refresh_token):
         assert not any(part[4:24] in shown for part in text.split("."))
     assert decode(pair.session_id) == session.id
+
+
+@pytest.mark.parametrize(
+    ("keys_keep", "peppers_keep", "fits"), [("15m", "90d", True), (None, None, True), ("14m", "90d", False), ("1d", "89d", False)]
+)
+def test_what_is_kept_too_short(keys_keep: str | None, peppers_keep: str | None, fits: bool, tmp_path: Path):
+    """Keys that would be gone before the tokens they signed, or peppers before their sessions, are a ValueError at construction."""
+    keys = KeySet.open(tmp_path / "keys.json", keep=keys_keep)
+    peppers = Peppers.open(tmp_path / "peppers.json", keep=peppers_keep)
+
+    def made() -> SyncIssuer:
+        return SyncIssuer("https://auth.example", audience="https://api.example", store=SyncMemoryStore(), keys=keys, peppers=peppers)
+
+    if fits:
+        assert made().access == 900
+    else:
+        with pytest.raises(ValueError, match="keep="):
+            made()

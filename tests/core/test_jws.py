@@ -1,7 +1,6 @@
-"""Compact JWS: vectors of the RFCs, round trips, attacks."""
+"""Compact JWS: round trips, and what differs by algorithm or form. RFC examples: test_vectors; attacks: tests/attacks."""
 
 import contextlib
-import hmac
 import json
 from typing import Any
 
@@ -14,69 +13,14 @@ from hypothesis import strategies as st
 from stagedoor import jws
 from stagedoor.algorithms import ALGORITHMS
 from stagedoor.encoding import MAX_TOKEN, decode, encode
-from stagedoor.errors import AlgorithmNotAllowed, BadSignature, KeyRejected, MalformedToken, TokenError, UnknownKey
+from stagedoor.errors import AlgorithmNotAllowed, BadSignature, MalformedToken, TokenError, UnknownKey
 from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
 
 from .material import ASYMMETRIC, NOW, SECRET, forge, header, key, private_key, public_half
-from .test_keys import RFC_8037, key_texts
 
 PROPERTY = settings(max_examples=200, deadline=None)
 PAYLOAD = {"sub": "user", "n": 1}
-JOE = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
-VECTORS = {
-    "RFC 7515 A.1": (
-        {"kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"},
-        "HS256",
-        f"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{JOE}",
-        "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
-    ),
-    "RFC 7515 A.2": (
-        {
-            "kty": "RSA",
-            "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W"
-            "_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb"
-            "3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ",
-            "e": "AQAB",
-        },
-        "RS256",
-        f"eyJhbGciOiJSUzI1NiJ9.{JOE}",
-        "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4"
-        "BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqv"
-        "hJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
-    ),
-    "RFC 7515 A.3": (
-        {
-            "kty": "EC",
-            "crv": "P-256",
-            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
-            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
-            "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
-        },
-        "ES256",
-        f"eyJhbGciOiJFUzI1NiJ9.{JOE}",
-        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
-    ),
-    "RFC 7515 A.4": (
-        {
-            "kty": "EC",
-            "crv": "P-521",
-            "x": "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
-            "y": "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2",
-            "d": "AY5pb7A0UFiB3RELSD64fTLOSV_jazdF7fLYyuTw8lOfRhWg6Y6rUrPAxerEzgdRhajnu0ferB0d53vM9mE15j2C",
-        },
-        "ES512",
-        "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA",
-        "AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJ"
-        "jyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn",
-    ),
-    "RFC 8037 A.4": (
-        RFC_8037,
-        "EdDSA",
-        "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc",
-        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
-    ),
-}
 
 
 def verify(token: str, *keys: Key) -> jws.Signed:
@@ -89,34 +33,12 @@ def refused(token: str, *keys: Key) -> str:
     return caught.value.code
 
 
-@pytest.mark.parametrize("vector", VECTORS)
-def test_vectors(vector: str):
-    """The signatures of the RFCs hold under their keys, and no longer when a bit of the text changes."""
-    jwk, name, text, signature = VECTORS[vector]
-    signer = Key.from_jwk(jwk, name)
-    assert signer.verify(text.encode(), decode(signature))
-    assert not signer.verify(text.encode() + b"0", decode(signature))
-
-
-@pytest.mark.parametrize("vector", ["RFC 7515 A.1", "RFC 8037 A.4"])
-def test_deterministic_vectors(vector: str):
-    """HMAC and Ed25519 make the very signature of the RFC."""
-    jwk, name, text, signature = VECTORS[vector]
-    assert encode(Key.from_jwk(jwk, name).sign(text.encode())) == signature
-
-
-def test_a_token_without_kid_has_no_key():
-    """The tokens of RFC 7515 appendix A name no key and are refused: a key is found by its name alone."""
-    jwk, name, text, signature = VECTORS["RFC 7515 A.3"]
-    assert refused(f"{text}.{signature}", Key.from_jwk(jwk, name)) == "key_unknown"
-
-
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_round_trip(name: str):
     """Every algorithm of the table signs what its verifying half verifies."""
     token = jws.sign(key(name), "test+jwt", PAYLOAD)
     signed = verify(token, key(name) if name.startswith("HS") else public_half(name))
-    assert signed == jws.Signed(key(name).kid, "test+jwt", PAYLOAD)
+    assert signed == jws.Signed(key(name).kid, "test+jwt", PAYLOAD, key(name))
     assert jws.read_unverified(token) == (header(key(name)), PAYLOAD)
 
 
@@ -125,54 +47,6 @@ def test_round_trip(name: str):
 def test_what_is_signed_can_be_read(payload: dict[str, Any]):
     """Any payload of ordinary values comes back as it was."""
     assert verify(jws.sign(key("HS256"), "t", payload), key("HS256")).payload == payload
-
-
-# A1
-
-
-@pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", " none", None, [], ["none"], ["HS256"], {}, 0, True, "missing"])
-@pytest.mark.parametrize("signature", [b"", b"\0", "kept"])
-def test_a1_no_algorithm(alg: Any, signature: bytes | str):
-    """A1: `none` in any case, a missing `alg` or one that is no text is refused, with an empty or a kept signature."""
-    named = header(key("HS256")) | {"alg": alg}
-    if alg == "missing":
-        del named["alg"]
-    if signature == "kept":
-        signature = decode(jws.sign(key("HS256"), "test+jwt", PAYLOAD).rpartition(".")[2])
-    assert refused(forge(named, PAYLOAD, signature=signature), key("HS256")) == "algorithm_not_allowed"
-
-
-def test_a1_null_signature():
-    """A1: a token whose signature was taken away is refused, with and without its last dot."""
-    token = jws.sign(key("ES256"), "t", PAYLOAD)
-    signed = token.rpartition(".")[0]
-    assert refused(signed + ".", key("ES256")) == "signature_invalid"
-    assert refused(signed, key("ES256")) == "token_malformed"
-
-
-# A2 to A6
-
-
-@pytest.mark.parametrize("name", ["RS256", "ES256", "EdDSA"])
-@pytest.mark.parametrize("hmac_name", ["HS256", "HS384", "HS512"])
-def test_a2_a_public_key_as_secret(name: str, hmac_name: str):
-    """A2: HMAC under the text of the public key, in each of its forms and with blanks around, verifies nothing."""
-    named = header(key(name)) | {"alg": hmac_name}
-    signed = f"{encode(json.dumps(named).encode())}.{encode(json.dumps(PAYLOAD).encode())}"
-    for text in key_texts():
-        for secret in (text, text.strip(), text + b"\n", b" " + text, b"\t" + text, b"\n" + text, text.replace(b"\n", b"\r\n")):
-            signature = hmac.digest(secret, signed.encode(), f"sha{hmac_name[2:]}")
-            assert refused(f"{signed}.{encode(signature)}", key(name)) == "algorithm_not_allowed"
-
-
-def test_a3_the_header_does_not_choose():
-    """A3: for a published key without `alg` the header cannot pick another algorithm."""
-    bare = {name: value for name, value in key("RS256").jwk().items() if name != "alg"}
-    keys = KeySet.from_jwks({"keys": [bare]})
-    assert jws.verify(forge(header(key("RS256")), PAYLOAD, key("RS256")), keys, NOW).payload == PAYLOAD
-    for name in ("HS256", "PS256", "RS512"):
-        with pytest.raises(AlgorithmNotAllowed):
-            jws.verify(forge(header(key("RS256")) | {"alg": name}, PAYLOAD, key("RS256")), keys, NOW)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -202,156 +76,10 @@ def test_a5_a_signature_of_another_curve(curve: ec.EllipticCurve):
     assert refused(f"{signed}.{encode(r.to_bytes(width, 'big') + s.to_bytes(width, 'big'))}", key("ES256")) == "signature_invalid"
 
 
-@pytest.mark.parametrize("alg", ["HS255", "hs256", "HS256 ", "ES256K", "RSA1_5", "RSA-OAEP", "dir", "PBES2-HS256+A128KW", "A" * 9, "\x00"])
-def test_a6_unknown_algorithms(alg: str):
-    """A6, A25: a name that is not in the table fails closed."""
-    assert refused(forge(header(key("HS256")) | {"alg": alg}, PAYLOAD, key("HS256")), key("HS256")) == "algorithm_not_allowed"
-
-
-# A7 to A10
-
-
-def test_a7_an_embedded_key():
-    """A7: a key in the header is never used, neither under its own name, nor under ours, nor where no key is known."""
-    mallory = Key.generate("ES256")
-    own = forge(header(mallory, jwk=mallory.jwk()), PAYLOAD, mallory)
-    ours = forge(header(mallory, jwk=mallory.jwk()) | {"kid": key("ES256").kid}, PAYLOAD, mallory)
-    assert refused(own, key("ES256")) == "key_unknown"
-    assert refused(ours, key("ES256")) == "signature_invalid"
-    assert refused(own) == "key_unknown"
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://evil.example/jwks.json",
-        "https://good.example@evil.example/",
-        "https://good.example#@evil.example/",
-        "http://[::1]:1/jwks",
-        "http://169.254.169.254/latest",
-        "http://127.0.0.1:1/",
-        "file:///etc/passwd",
-    ],
-)
-@pytest.mark.parametrize("member", ["jku", "x5u"])
-def test_a8_a_key_behind_an_address(member: str, url: str):
-    """A8: an address in the header is never followed, wherever it points."""
-    mallory = Key.generate("ES256")
-    assert refused(forge(header(mallory, **{member: url}), PAYLOAD, mallory), key("ES256")) == "key_unknown"
-    forged = header(mallory, **{member: url}) | {"kid": key("ES256").kid}
-    assert refused(forge(forged, PAYLOAD, mallory), key("ES256")) == "signature_invalid"
-
-
-def test_a9_an_embedded_certificate():
-    """A9: a chain of certificates in the header is never read."""
-    mallory = Key.generate("RS256")
-    for chain in (["MIIB"], "MIIB", [], [1]):
-        forged = header(mallory, x5c=chain, x5t="AA") | {"kid": key("RS256").kid}
-        assert refused(forge(forged, PAYLOAD, mallory), key("RS256")) == "signature_invalid"
-
-
-KIDS = [
-    "../../dev/null", "/dev/null", "../../../../../../etc/passwd", "x' UNION SELECT 'secret' -- ", "key.pem; sleep 10", "| whoami", "$(id)",
-    "\x00", "\n", "k" * 255, "k" * 256, "k" * 4000, "__proto__", "constructor", "toString", "__class__",
-    "é", "", " ", None, 0, 1, -1, 1.5, True, False, [],
-    [""], {}, {"a": 1},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("kid", KIDS, ids=lambda kid: repr(kid)[:20])
-def test_a10_names_that_are_none(kid: Any):
-    """A10: a `kid` is looked up and nothing else; paths, queries, commands and other types are unknown keys."""
-    for secret in (b"", b"\0", b"secret"):
-        signed = f"{encode(json.dumps(header(key('HS256')) | {'kid': kid}).encode())}.{encode(json.dumps(PAYLOAD).encode())}"
-        token = f"{signed}.{encode(hmac.digest(secret, signed.encode(), 'sha256'))}"
-        assert refused(token, key("HS256")) == "key_unknown"
-
-
-def test_a10_a_name_of_64_kilobytes():
-    """A10: it does not fit into a token at all."""
-    assert refused(forge(header(key("HS256")) | {"kid": "k" * 65536}, PAYLOAD, key("HS256")), key("HS256")) == "token_malformed"
-
-
 def test_the_name_of_another_key():
     """A token that names one of two keys is checked with that one only."""
     token = forge(header(key("ES256")) | {"kid": key("ES384").kid, "alg": "ES384"}, PAYLOAD, key("ES256"))
     assert refused(token, key("ES256"), key("ES384")) == "signature_invalid"
-
-
-# A11, A12, A22 to A24
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"crit": ["exp"], "exp": 1},
-        {"crit": []},
-        {"crit": ["alg"]},
-        {"crit": ["b64", "b64"], "b64": True},
-        {"crit": ["b64"], "b64": False},
-        {"crit": "b64", "b64": False},
-        {"crit": None},
-        {"crit": ["http://example.com/UNDEFINED"], "http://example.com/UNDEFINED": True},
-        {"b64": False},
-        {"b64": True},
-    ],
-    ids=str,
-)
-def test_a11_critical_parameters(more: dict[str, Any]):
-    """A11, A24: `crit` in any form and `b64` are refused, though the signature holds."""
-    assert refused(forge(header(key("ES256"), **more), PAYLOAD, key("ES256")), key("ES256")) == "token_malformed"
-
-
-def test_a11_appendix_e():
-    """RFC 7515 appendix E."""
-    token = (
-        "eyJhbGciOiJub25lIiwNCiAiY3JpdCI6WyJodHRwOi8vZXhhbXBsZS5jb20vVU5ERUZJTkVEIl0sDQogImh0dHA6Ly9leGFtcGxlLmNvbS9VTkRFRklORUQiOnRydWUNCn0"
-        ".RkFJTA."
-    )
-    assert refused(token, key("ES256")) == "token_malformed"
-
-
-def test_a12_json_serialisation():
-    """A12: the JSON forms are refused, also where a genuine compact token hides in them."""
-    token = jws.sign(key("ES256"), "t", PAYLOAD)
-    first, payload, signature = token.split(".")
-    forged = encode(b'{"sub":"admin"}')
-    texts = [
-        json.dumps({"protected": first, "payload": payload, "signature": signature}),
-        json.dumps({"payload": payload, "signatures": [{"protected": first, "signature": signature}]}),
-        f'{{"{first}.{forged}.{signature}":"","protected":"{first}","payload":"{payload}","signature":"{signature}"}}',
-        f'{{" {first}.{payload}.{signature}": ""}}',
-        f"[{json.dumps(token)}]",
-        json.dumps(token),
-    ]
-    assert {refused(text, key("ES256")) for text in texts} == {"token_malformed"}
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        {"alg": "RSA-OAEP", "enc": "A256GCM", "zip": "DEF"},
-        {"alg": "PBES2-HS256+A128KW", "enc": "A128GCM", "p2c": 2**31 - 1, "p2s": "AA"},
-        {"alg": "RSA1_5", "enc": "A128CBC-HS256"},
-        {"alg": "dir", "enc": "A256GCM"},
-    ],
-)
-def test_a22_a23_a25_encrypted_tokens(head: dict[str, Any]):
-    """A22, A23, A25: a JWE is refused by its form; nothing is inflated, derived or decrypted."""
-    first = encode(json.dumps(head).encode())
-    assert refused(".".join([first, "AA", "AA", encode(b"\0" * 3000), "AA"]), key("RS256")) == "token_malformed"
-    assert refused(f"{first}..AA.AA.AA", key("RS256")) == "token_malformed"
-    assert refused(f"{first}.AA.AA", key("RS256")) == "algorithm_not_allowed"
-
-
-# A13 to A16
-
-
-@pytest.mark.parametrize("secret", [b"", b" ", b"\0", b"secret", b"password", b"x" * 31])
-def test_a13_weak_secrets(secret: bytes):
-    """A13: no set can be made with an empty, a blank or a short secret."""
-    with pytest.raises(KeyRejected):
-        KeySet.from_secret(secret)
 
 
 ORDERS = {
@@ -456,15 +184,6 @@ def test_no_other_character_anywhere():
     for other in others:
         with pytest.raises(TokenError):
             jws.verify(other, keys, NOW)
-
-
-# A18, A21 and form
-
-
-def test_a21_a_million_dots():
-    """A21: a token is refused by its size before anything is parted."""
-    for text in ("." * 10**6, "a." * 10**6, "." * MAX_TOKEN, "a.b.c.d", "....", "..", ".", ""):
-        assert refused(text, key("ES256")) == "token_malformed"
 
 
 def test_the_size_limit():

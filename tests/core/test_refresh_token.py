@@ -223,3 +223,11 @@ def test_nothing_secret_in_repr(peppers: Peppers):
         assert secret.hex() not in shown
         assert encode(secret) not in shown
     assert text[4:20] not in shown
+
+
+def test_after_the_last_number_the_first_free_one_comes_again():
+    """A token has sixteen bits for its pepper's id: a rotation finds one in them, and none that is in use."""
+    peppers = Peppers({1: SECRET[:32], 65535: SECRET[-32:]})
+    assert peppers.rotate(keep="1d") == 2
+    assert peppers.rotate(keep="1d") == 3
+    assert {entry.id for entry in peppers.entries()} == {1, 2, 3, 65535}

@@ -14,7 +14,10 @@ from stagedoor.encoding import encode
 from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers
+from stagedoor.ring import Schedule
+from stagedoor.stores.memory import MemoryDocuments
 from stagedoor.testing.clock import FixedClock
+from stagedoor.vault import MasterKey, Vault
 
 from .material import NOW, SECRET, key
 
@@ -43,9 +46,22 @@ def states(ring: Any, now: float) -> dict[Any, str]:
     return {entry.id: ring.state(entry, now) for entry in ring.entries()}
 
 
-@pytest.fixture(params=["memory", "file"])
+PLACES = ["memory", "file", "vault"]
+
+
+@pytest.fixture(params=PLACES)
 def ring(request: pytest.FixtureRequest, kind: type[Any], clock: FixedClock, tmp_path: Path) -> Any:
-    return kind.generate(clock=clock) if request.param == "memory" else kind.open(tmp_path / "ring.json", clock=clock)
+    match request.param:
+        case "memory":
+            return kind.generate(clock=clock)
+        case "file":
+            return kind.open(tmp_path / "ring.json", clock=clock)
+        case _:
+            return kind.open(Vault(MemoryDocuments(), MasterKey(SECRET[:32])), clock=clock)
+
+
+def scheduled(kind: type[Any], place: Any, clock: FixedClock, **spans: Any) -> Any:
+    return kind.open(place, clock=clock, **({"rotate_every": 1000, "announce": 100, "keep": 300} | spans))
 
 
 @pytest.mark.parametrize("kind", OPENED)
@@ -113,6 +129,117 @@ def test_a_bad_span_changes_nothing(kind: type[Any], span: Any, tmp_path: Path):
         with pytest.raises(ValueError):
             ring.rotate(**arguments)
     assert (tmp_path / "ring.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_retiring_what_is_current(ring: Any, clock: FixedClock):
+    """For an emergency: it is refused from that moment on, and a fresh one takes over in its place at once."""
+    first = ring.entries()[0].id
+    assert ring.find(first, NOW) is not None
+    ring.retire(first)
+    assert ring.find(first, NOW) is None
+    second = ring.current(NOW).id
+    assert second != first
+    assert states(ring, NOW) == {first: "gone", second: "current"}
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_retiring_with_a_successor_announced(ring: Any, clock: FixedClock):
+    """Who is announced takes over: others know it already. What was to end some day still does."""
+    first = ring.entries()[0].id
+    second, third = rotate(ring, announce=300), rotate(ring, announce=600)
+    ring.retire(first)
+    assert states(ring, NOW) == {first: "gone", second: "current", third: "announced"}
+    ring.retire(third)
+    assert states(ring, NOW) == {first: "gone", second: "current", third: "gone"}
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_retiring_what_is_not_there(ring: Any, clock: FixedClock):
+    """An unknown id is a LookupError, and so is one that is gone already; nothing changes."""
+    first = ring.entries()[0].id
+    ring.retire(first)
+    before = states(ring, NOW)
+    for unknown in (first, "no such", 999):
+        with pytest.raises(LookupError):
+            ring.retire(unknown)
+    assert states(ring, NOW) == before
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_a_schedule(kind: type[Any], clock: FixedClock, tmp_path: Path):
+    """A new one is announced in time, current when the last has served its term, and the old one accepted for as long as was said."""
+    ring = scheduled(kind, tmp_path / "ring.json", clock)
+    first = ring.entries()[0].id
+    for later, count in ((0, 1), (899, 1), (900, 2), (950, 2), (1899, 2), (1900, 2), (2900, 2)):
+        clock.now = NOW + later
+        ring.tend()
+        assert len(ring.entries()) == count, later
+        assert ring._trouble is None
+    clock.now = NOW
+    again = scheduled(kind, tmp_path / "other.json", clock)
+    first = again.entries()[0].id
+    clock.now = NOW + 900
+    again.tend()
+    second = again.entries()[0].id
+    for later, of_first, of_second in (
+        (900, "current", "announced"),
+        (1000, "old", "current"),
+        (1299, "old", "current"),
+        (1300, "gone", "current"),
+    ):
+        assert states(again, NOW + later) == {first: of_first, second: of_second}
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_many_workers_with_one_schedule(kind: type[Any], clock: FixedClock):
+    """Of twenty that find it is time, one rotates; the others take what it made."""
+    vault = Vault(MemoryDocuments(), MasterKey(SECRET[:32]))
+    workers = [scheduled(kind, vault, clock) for _ in range(20)]
+    clock.forward(900)
+    for worker in workers:
+        worker.tend()
+    assert {tuple(states(worker, clock.now)) for worker in workers} == {tuple(states(workers[0], clock.now))}
+    assert len(workers[0].entries()) == 2
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_a_worker_whose_clock_is_behind(kind: type[Any], clock: FixedClock, tmp_path: Path):
+    """What another made this very moment is current here too, though by our clock it has not started."""
+    kind.open(tmp_path / "ring.json", clock=clock)
+    behind = kind.open(tmp_path / "ring.json", clock=FixedClock(NOW - 3600))
+    assert behind.state(behind.current(NOW - 3600), NOW - 3600) == "current"
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [{"rotate_every": "1d"}, {"rotate_every": 300, "keep": 60}, {"rotate_every": "soon", "keep": 60}, {"keep": 0}, {"announce": "x"}],
+)
+@pytest.mark.parametrize("kind", OPENED)
+def test_schedules_that_are_none(kind: type[Any], spans: dict[str, Any], tmp_path: Path):
+    """A schedule without `keep`, shorter than its announcement or with a bad span is a ValueError before anything is made."""
+    with pytest.raises(ValueError):
+        kind.open(tmp_path / "ring.json", **spans)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_rotating_without_keep(ring: Any):
+    """How long old ones are accepted is said, at opening or now: TypeError."""
+    with pytest.raises(TypeError, match="keep="):
+        ring.rotate()
+    assert len(ring.entries()) == 1
+    ring.schedule = Schedule.of(None, "5m", "1h")
+    ring.rotate()
+    assert len(ring.entries()) == 2
+
+
+@pytest.mark.parametrize(
+    ("announce", "max_age"), [(None, 300), ("1d", 300), ("6m", 300), ("5m", 240), ("2m", 60), ("20s", 10), (3, 2), (2, 1), (1, 1)]
+)
+def test_others_keep_the_jwks_for_less_than_a_key_is_announced(announce: Any, max_age: int, tmp_path: Path):
+    """Whoever cached the JWKS just before a rotation, from a worker that heard of it late, has the new key when it begins to sign."""
+    assert KeySet.open(tmp_path / "keys.json", **({} if announce is None else {"announce": announce})).max_age == max_age
 
 
 def private(path: Path) -> Path:

@@ -73,6 +73,14 @@ def test_a_new_key_changes_the_tag(build: Build, tmp_path: Path):
     assert (answer.status_code, len(answer.json()["keys"])) == (200, 2)
 
 
+def test_the_life_of_a_copy_follows_the_announcement(build: Build, tmp_path: Path):
+    """Nobody may keep the JWKS for longer than a new key is announced before it signs."""
+    for announce, max_age in (("30s", 15), ("6m", JWKS_MAX_AGE), ("1h", JWKS_MAX_AGE)):
+        keys = KeySet.open(tmp_path / announce, announce=announce)
+        assert build(keys=keys).client.get(PATH).headers["cache-control"] == f"public, max-age={max_age}"
+        keys.close()
+
+
 def test_head(build: Build):
     """HEAD is answered as GET, without the keys."""
     house = build(keys=KeySet.generate("ES256"))

@@ -1,8 +1,9 @@
 """R4: lost replies: a proxy between clients and service loses answers, and nobody honest may be logged out by that.
 
 Clients retry at once, within the window with and without attempt ids, and far beyond it with them; half of them start anew for each try,
-from what they had written down: the token, and the attempt id beside it. In the middle nobody can say for five minutes (in the time of
-the test) whether a subject may still refresh. Never knows what a store does with a token.
+from what they had written down: the token, and the attempt id beside it. In the middle, for five minutes in the time of the test, nobody
+can say of half the sessions whether they may go on, and the box with the signing key is down for the others. Never knows what a store does
+with a token.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import Counter
 
 import uvloop
 
+from faults.box import met_file
 from faults.crowd import Crowd, Pace
 from faults.places import Servers
 from faults.run import Run
@@ -53,6 +55,8 @@ def play_on(run: Run, servers: Servers, *, wrap: str | None = None, issuer: str 
             runner.run(crowd.lives(settings.port))
     finally:
         servers.nursery().kill(service)
+    if crowd.served >= SHOWN and not met_file(folder).exists():
+        run.complain("nobody met the box while it was down: nothing is shown")
     _tell(run, crowd, Counter(line.split()[0] for line in (folder / "events").read_text().splitlines()))
 
 
@@ -64,7 +68,7 @@ def _tell(run: Run, crowd: Crowd, events: Counter[str]) -> None:
     for name in sorted(events):
         run.figure(name, events[name])
     windows = crowd.pace.outage / crowd.pace.window
-    run.figure("the subject check was down for", crowd.pace.outage, f"s: {windows:g} windows of {crowd.pace.window} s")
+    run.figure("the subject check and the signer were down for", crowd.pace.outage, f"s: {windows:g} windows of {crowd.pace.window} s")
     if crowd.served < SHOWN:
         return
     if events["refresh_rotated"] < crowd.served / 2:

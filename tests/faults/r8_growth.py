@@ -1,9 +1,9 @@
 """R8: growth: a refresh among millions of sessions costs what it costs among ten thousand, and finds its row by one look-up.
 
 A store is filled with rows as real logins leave them (subjects, devices, claims; ids drawn at random), then refreshes of sessions drawn
-from all over it are timed, in turn with the same on a small one. Each session is refreshed once, so its page is met as it lies. The files are
-read through first: a store that has served for a day has them in memory, one that starts anew reads each page from the disk once, and that
-would measure the disk; the log says how much of data and memory there was.
+from all over it are timed, in turn with the same on a small one. Each session is refreshed once, so its page is met as it lies. The
+files are read through first: a store that has served for a day has them in memory, one that starts anew reads each page from the disk
+once, and that would measure the disk; the log says how much of data and memory there was.
 Never knows how a store is filled.
 """
 

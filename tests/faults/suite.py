@@ -1,4 +1,4 @@
-"""The tests R1 to R10: which there are, on which stores, how much of each is wanted in full and in short.
+"""The tests R1 to R11: which there are, on which stores, how much of each is wanted in full and in short.
 
 Never knows how a test does it: each is a module of its own with `play(run, servers)`.
 """
@@ -42,6 +42,7 @@ TESTS = {
     "R8": Test("r8_growth", "sessions", 10_000_000, 20_000, ("sqlite", "postgres", "redis")),
     "R9": Test("r9_garbage", "tokens", 1_000_000, 5_000),
     "R10": Test("r10_clocks", "refreshes", 20_000, 200),
+    "R11": Test("r11_rotation", "rotations", 150, 3, ("sqlite", "postgres", "redis")),
 }
 LESS = {("R8", "redis"): 3_000_000, ("R6", "sqlite"): 400, ("R6", "redis"): 60}
 """Where a store's full count is another one."""

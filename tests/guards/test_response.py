@@ -59,6 +59,7 @@ WIRE = {
     "StoreError": (503, "temporarily_unavailable"),
     "KeySetUnavailable": (503, "temporarily_unavailable"),
     "SubjectCheckFailed": (503, "temporarily_unavailable"),
+    "SigningFailed": (503, "temporarily_unavailable"),
     "SessionUnreadable": (400, "invalid_grant"),
     "Overloaded": (503, "temporarily_unavailable"),
     "RevocationsStale": (503, "temporarily_unavailable"),

@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL, Redis, Redis Cluster and PgBouncer, private and on free ports.
+"""Real servers for tests: PostgreSQL, Redis, Redis Cluster, PgBouncer and SoftHSM, private and on free ports.
 
 Never knows what the tests store in them.
 """
@@ -7,5 +7,6 @@ from servers.pgbouncer import PgBouncer
 from servers.postgres import Postgres
 from servers.process import Server, free_port
 from servers.redis import Cluster, Redis
+from servers.softhsm import SoftHSM
 
-__all__ = ["Cluster", "PgBouncer", "Postgres", "Redis", "Server", "free_port"]
+__all__ = ["Cluster", "PgBouncer", "Postgres", "Redis", "Server", "SoftHSM", "free_port"]

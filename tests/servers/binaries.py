@@ -31,7 +31,7 @@ class Binary:
 
 @functools.cache
 def binary(name: str) -> Binary:
-    """`postgres`, `redis` or `pgbouncer`."""
+    """`postgres`, `redis`, `pgbouncer`, `softhsm` (what makes a token) or `libsofthsm2` (what is one)."""
     kind = os.environ.get("SERVERS", "")
     how = "SERVERS=wheels .ci/servers" if kind == "wheels" else ".ci/servers"
     found = SERVERS / (f"found-{kind}" if kind else "found")
@@ -40,8 +40,8 @@ def binary(name: str) -> Binary:
         what, version, path = line.split(" ", 2)
         if what == name and Path(path).exists():
             numbers = tuple(int(number) for number in version.split(".") if number.isdigit())
-            # Redis runs as whoever runs the tests
-            return Binary(Path(path) if name == "redis" else reachable(Path(path)), numbers)
+            # the others run as whoever runs the tests
+            return Binary(reachable(Path(path)) if name in ("postgres", "pgbouncer") else Path(path), numbers)
     raise AssertionError(f"the tests find no {name}. This brings it: {how}")
 
 

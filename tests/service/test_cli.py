@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -160,40 +159,6 @@ def test_dead_sessions_are_deleted_by_hand(transcript: Transcript):
     )
 
 
-def test_keys_are_listed_rotated_and_published(transcript: Transcript, capfd: pytest.CaptureFixture[str]):
-    """A rotated key is announced first; the JWKS holds public parts only."""
-    transcript(
-        """
-        $ stagedoor migrate --data data
-        the tables in data are up to date
-        $ stagedoor keys list --data data
-        kid                                          algorithm  state    signs_from  checks_until
-        …  ES256      signing  -           -
-        $ stagedoor keys rotate --data data
-        …
-        $ stagedoor keys list --data data
-        kid                                          algorithm  state      signs_from            checks_until
-        …  ES256      announced  20…Z  -
-        …  ES256      signing    -                     20…Z
-        $ stagedoor keys list --data data --json
-        [
-          {
-            "kid": "…",
-            "algorithm": "ES256",
-            "state": "announced",
-            "signs_from": …,
-            "checks_until": null
-          },
-          …
-        ]
-        """
-    )
-    assert cli.run(["keys", "jwks", "--data", "data"]) == 0
-    published = json.loads(capfd.readouterr().out)["keys"]
-    assert len(published) == 2
-    assert all("d" not in key and key["kty"] == "EC" for key in published)
-
-
 def test_a_token_is_taken_apart_and_checked(transcript: Transcript):
     """`decode` says loudly that it verifies nothing; `verify` checks signature, time and session."""
     transcript("$ echo 'correct horse' | stagedoor users add ada --password-stdin --scope a --data data\nusr_…")
@@ -282,6 +247,8 @@ def test_settings_say_where_they_came_from(transcript: Transcript, tmp_path: Pat
         issuer            http://localhost:8000                 default
         audience          http://localhost:8000                 default
         algorithm         ES256                                 default
+        master_key                                              default
+        key_rotation                                            default
         access            5m                                    environment STAGEDOOR_ACCESS
         refresh_idle      30d                                   default
         refresh_absolute  90d                                   default
@@ -327,7 +294,7 @@ def every_command() -> list[list[str]]:
 def test_every_command_explains_itself(transcript: Transcript, words: list[str]):
     """Each command has a help of its own and takes --data; one whose answer a script would read takes --json."""
     transcript(
-        "$ stagedoor {command} --help\nUsage: stagedoor {command} …--data DIR …Folder of the database, …",
+        "$ stagedoor {command} --help\nUsage: stagedoor {command} …--data DIR …Folder of the database …",
         command=" ".join(words),
     )
     if words[-1] in ("list", "decode", "verify", "settings"):
@@ -337,4 +304,4 @@ def test_every_command_explains_itself(transcript: Transcript, words: list[str])
 def test_the_command_lists_its_commands(transcript: Transcript):
     """`stagedoor` alone shows the help."""
     for line in ("stagedoor", "stagedoor --help"):
-        transcript("$ " + line + "\nUsage: stagedoor …serve …demo …migrate …settings …users …sessions …keys …token …")
+        transcript("$ " + line + "\nUsage: stagedoor …serve …demo …migrate …settings …users …sessions …keys …peppers …token …")

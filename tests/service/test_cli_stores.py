@@ -10,6 +10,7 @@ import pytest
 from servers import Cluster, Redis, free_port
 from stagedoor import Issuer
 from stagedoor.errors import StoreError
+from stagedoor.vault import MasterKey
 
 from .conftest import Transcript
 
@@ -78,8 +79,8 @@ def test_a_database_that_nobody_migrated(transcript: Transcript, postgres_url: s
     transcript(
         """
         $ STAGEDOOR_DATABASE={url} stagedoor users list --data data
-        stagedoor: error: the store cannot be used: relation "stagedoor_accounts" does not exist
-        stagedoor: hint: run `stagedoor migrate` with these settings
+        stagedoor: error: there is no Stagedoor in {url} (no keys)
+        stagedoor: hint: run `stagedoor migrate` with these settings, or change them
         (exit 1)
         $ STAGEDOOR_DATABASE={url} stagedoor migrate --data data
         the tables in {url} are up to date
@@ -90,22 +91,32 @@ def test_a_database_that_nobody_migrated(transcript: Transcript, postgres_url: s
     )
 
 
-def test_a_second_machine_needs_the_keys_of_the_first(transcript: Transcript, tmp_path: Path, postgres_url: str):
-    """Fresh keys beside a database in use would lock everybody out: they are not made; with the first machine's it works at once."""
+def test_a_second_machine_needs_the_master_key_of_the_first(transcript: Transcript, tmp_path: Path, postgres_url: str):
+    """The keys are in the database, sealed: a machine opens them with the first one's master key, and makes none."""
     transcript(
         """
         $ STAGEDOOR_DATABASE={url} stagedoor migrate --data first
         the tables in {url} are up to date
         $ STAGEDOOR_DATABASE={url} stagedoor migrate --data second
-        stagedoor: error: second/keys.json is missing beside a database in use, {url}
-        stagedoor: hint: copy keys.json and peppers.json from the data folder of a machine that uses it, or bring them back from a backup
+        stagedoor: error: the keys in {url} are sealed, and second/master.key is missing
+        stagedoor: hint: copy master.key from the data folder of a machine that uses this database, or from a backup; or set …
+        (exit 1)
+        $ STAGEDOOR_DATABASE={url} STAGEDOOR_MASTER_KEY={another} stagedoor migrate --data second
+        stagedoor: error: the keys in {url} are sealed under another master key
+        stagedoor: hint: copy master.key from the data folder of a machine that uses this database, or from a backup; or set …
         (exit 1)
         """,
         url=postgres_url,
+        another=MasterKey.generate_text(),
     )
     assert not list((tmp_path / "second").iterdir())
-    for name in ("keys.json", "peppers.json"):
-        shutil.copy(tmp_path / "first" / name, tmp_path / "second" / name)
+    text = (tmp_path / "first" / "master.key").read_text().strip()
+    transcript(
+        "$ STAGEDOOR_DATABASE={url} STAGEDOOR_MASTER_KEY={master} stagedoor users list --data second --json\n[]",
+        url=postgres_url,
+        master=text,
+    )
+    shutil.copy(tmp_path / "first" / "master.key", tmp_path / "second")
     transcript("$ STAGEDOOR_DATABASE={url} stagedoor users list --data second --json\n[]", url=postgres_url)
     assert not list(tmp_path.rglob("*.db"))
 

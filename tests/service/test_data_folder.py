@@ -1,4 +1,4 @@
-"""The data folder: whose it is, what may not be missing in it, and what is left when a command is cut short."""
+"""The data folder: whose it is, and what is left when a command is cut short."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from stagedoor.cli import run
 from stagedoor.errors import StoreError
 from stagedoor.service.accounts import Accounts
-from stagedoor.service.composition import KEYS, PEPPERS, Composition, DataError, compose
+from stagedoor.service.composition import Composition, compose
+from stagedoor.service.data_folder import DataError
 from stagedoor.service.demo import first_user
 from stagedoor.service.settings import Settings
 
@@ -25,15 +26,6 @@ async def house(tmp_path: Path):
     await made.migrate()
     yield made
     await made.close()
-
-
-@pytest.mark.parametrize("name", [KEYS, PEPPERS])
-async def test_missing_secrets_are_not_remade(house: Composition, name: str):
-    """Beside a database in use, missing keys or peppers are an error: fresh ones would end every session in silence."""
-    (house.settings.data / name).unlink()
-    with pytest.raises(DataError, match="missing beside a database in use"):
-        compose(house.settings)
-    assert not (house.settings.data / name).exists()
 
 
 async def test_a_folder_that_others_may_write_to(house: Composition):

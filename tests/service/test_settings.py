@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from stagedoor.service.settings import Settings, SettingsError
+from stagedoor.vault import MasterKey
+
+MASTER = MasterKey.generate_text()
 
 
 def refused(environment: dict[str, str] | None = None, file: Path | None = None, **overrides: Any) -> SettingsError:
@@ -120,6 +123,12 @@ def test_numbers_in_toml_are_seconds(tmp_path: Path):
         ("AUDIENCE", "a\nb"),
         ("ALGORITHM", "HS256"),
         ("ALGORITHM", "es256"),
+        ("MASTER_KEY", "hidden"),
+        ("MASTER_KEY", f"{MASTER},hidden"),
+        ("MASTER_KEY", f"{MASTER},"),
+        ("KEY_ROTATION", "59m"),
+        ("KEY_ROTATION", "soon"),
+        ("KEY_ROTATION", "0"),
         ("ACCESS", "15"),
         ("ACCESS", "0m"),
         ("ACCESS", "999999999w"),
@@ -146,6 +155,25 @@ def test_a_wrong_value_names_the_setting_its_source_and_the_remedy(variable: str
     assert error.hint
     assert "\n" not in str(error)
     assert "hidden" not in str(error)
+
+
+def test_the_master_key_is_never_shown():
+    """Whoever prints a setting, or all of them, sees that there is one, and nothing of it."""
+    settings = Settings.load({"STAGEDOOR_MASTER_KEY": f"{MASTER}, {MasterKey.generate_text()}"})
+    assert {name: value for name, value, _ in settings.rows()}["master_key"] == "(set)"
+    assert {name: value for name, value, _ in Settings.load({"STAGEDOOR_MASTER_KEY": ""}).rows()}["master_key"] == ""
+    assert settings.master_key is not None
+    for printed in (repr(settings), str(settings), repr(settings.master_key), str(list(settings.rows()))):
+        assert MASTER not in printed
+
+
+def test_keys_rotate_by_themselves_only_where_it_is_said(tmp_path: Path):
+    """Empty, which is the default, is by hand; an hour is the shortest span; a number of seconds will do in TOML."""
+    assert Settings.load({}).key_rotation == Settings.load({"STAGEDOOR_KEY_ROTATION": ""}).key_rotation == ""
+    assert Settings.load({"STAGEDOOR_KEY_ROTATION": "1h"}).key_rotation == "1h"
+    file = tmp_path / "a.toml"
+    file.write_text("key_rotation = 86400")
+    assert Settings.load({}, file).key_rotation == 86_400
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from fastapi import FastAPI
 
-from stagedoor import AccessToken, Issuer, KeySet, Peppers, Revocations, SyncIssuer, TokenPair, Verifier
+from stagedoor import AccessToken, Issuer, KeySet, Peppers, Revocations, SyncIssuer, TokenPair, TrustedIssuer, Verifier
 from stagedoor.guards.fastapi import Guard
 from stagedoor.stores.sql import SQLStore, SyncSQLStore
 
@@ -38,6 +38,22 @@ def constructions(keys: KeySet, peppers: Peppers, store: SQLStore, sync_store: S
     # an issuer takes a store of its own kind
     Issuer(NAME, audience=API, store=sync_store, keys=keys, peppers=peppers)  # type: ignore[arg-type]
     SyncIssuer(NAME, audience=API, store=store, keys=keys, peppers=peppers)  # type: ignore[arg-type]
+
+
+def several(keys: KeySet, sso: TrustedIssuer, text: str) -> None:
+    """An expectation is said, and never None; entries and revocations are handed over; an entry is frozen."""
+    TrustedIssuer(NAME, keys=keys)  # type: ignore[call-arg]
+    TrustedIssuer(NAME, audience=API)  # type: ignore[call-arg]
+    TrustedIssuer(None, audience=API, keys=keys)  # type: ignore[arg-type]
+    TrustedIssuer(NAME, audience=None, keys=keys)  # type: ignore[arg-type]
+    TrustedIssuer(NAME, audience=API, keys=keys, typ=None)  # type: ignore[arg-type]
+    TrustedIssuer(NAME, audience=API, keys=keys, kid="k")  # type: ignore[arg-type]
+    TrustedIssuer(NAME, audience=API, keys="secret")  # type: ignore[arg-type]
+    sso.issuer = NAME  # type: ignore[misc]
+    Verifier.of(sso)  # type: ignore[call-arg]
+    Verifier.of(keys, revocations=Revocations())  # type: ignore[arg-type]
+    typed = Verifier.of(sso, revocations=Revocations(), claims=MyClaims)
+    _other: AccessToken[OtherClaims] = typed.verify(text)  # type: ignore[assignment]
 
 
 async def issuing(issuer: Issuer, pair: TokenPair) -> None:

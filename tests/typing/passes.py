@@ -6,14 +6,17 @@ import msgspec
 from fastapi import FastAPI
 
 from stagedoor import (
+    ABSENT,
     AccessToken,
     Claims,
     Issuer,
+    Key,
     KeySet,
     Peppers,
     Revocations,
     SyncIssuer,
     TokenPair,
+    TrustedIssuer,
     Verifier,
     errors,
 )
@@ -51,6 +54,28 @@ async def issuing() -> None:
     await issuer.revoke(pair.refresh_token)
     assert_type(issuer.verifier().verify(pair.access_token), AccessToken[Claims])
     assert_type(issuer.verifier(claims=MyClaims).verify(pair.access_token), AccessToken[MyClaims])
+
+
+class Box:
+    """A signer for both issuers."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature."""
+        return data
+
+
+class AsyncBox:
+    """A signer for Issuer."""
+
+    async def sign(self, data: bytes) -> bytes:
+        """The signature."""
+        return data
+
+
+def keys_in_a_box(pem: bytes) -> None:
+    """A signer needs no base class, with await or without."""
+    assert_type(Key.from_signer(Box(), pem, "ES256"), Key)
+    assert_type(Key.from_signer(AsyncBox(), {"kty": "EC"}, "ES256", kid="box"), Key)
 
 
 def issuing_without_a_loop() -> None:
@@ -99,6 +124,18 @@ def typed_verifier() -> Verifier[MyClaims]:
         revocations=Revocations.until_expiry(),
         claims=MyClaims,
     )
+
+
+def verifying_several(keys: KeySet, text: str) -> None:
+    """Several issuers: each expectation is a text or ABSENT, and the claims are typed as elsewhere."""
+    nest = TrustedIssuer(ABSENT, audience=ABSENT, typ="JWT", keys=keys, kid=ABSENT, numeric_subject=True)
+    sso = TrustedIssuer("https://sso.example", audience=["orders", "stock"], typ=("JWT", "at+jwt"), keys=keys)
+    plain = Verifier.of(sso, nest, revocations=Revocations.until_expiry())
+    assert_type(plain, Verifier[Claims])
+    assert_type(plain.verify(text), AccessToken[Claims])
+    typed = Verifier.of(sso, revocations=Revocations.until_expiry(), claims=MyClaims)
+    assert_type(typed.verify(text).claims.username, str)
+    assert_type(Guard(typed), Guard[MyClaims])
 
 
 guard = Guard(typed_verifier())

@@ -15,17 +15,18 @@ import typer
 
 from stagedoor.cli.keys import keys
 from stagedoor.cli.options import UsageError
+from stagedoor.cli.peppers import peppers
 from stagedoor.cli.service import app
 from stagedoor.cli.sessions import sessions
 from stagedoor.cli.token import token
 from stagedoor.cli.users import users
 from stagedoor.errors import AuthError
-from stagedoor.service.composition import DataError
+from stagedoor.service.data_folder import DataError
 from stagedoor.service.server import ServerError
 from stagedoor.service.settings import SettingsError
 from stagedoor.service.terminal import Problem, say, say_refusal
 
-for group, name in ((users, "users"), (sessions, "sessions"), (keys, "keys"), (token, "token")):
+for group, name in ((users, "users"), (sessions, "sessions"), (keys, "keys"), (peppers, "peppers"), (token, "token")):
     app.add_typer(group, name=name)
 
 

@@ -36,7 +36,6 @@ from stagedoor.errors import AuthError, BadCredentials, GrantError, InvalidReque
 from stagedoor.guards.guard import Gate, ask
 from stagedoor.guards.response import Response, json_response, refusal
 from stagedoor.issuer import Issuer
-from stagedoor.keyset import JWKS_MAX_AGE
 from stagedoor.scope import Scope
 from stagedoor.session import Session
 
@@ -216,26 +215,26 @@ class Endpoints:
         return Response(204, self._transports.cleared() if session_id == token.session_id else ())
 
     async def _me(self, request: Request) -> Response:
-        return json_response(dict(self._admitted(request).claims))
+        return json_response(dict((await self._admitted(request)).claims))
 
     async def _jwks(self, request: Request) -> Response:
         body = msgspec.json.encode(self.issuer.keys.jwks(self._clock()))
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        headers = (("cache-control", f"public, max-age={JWKS_MAX_AGE}"), ("etag", etag))
+        headers = (("cache-control", f"public, max-age={self.issuer.keys.max_age}"), ("etag", etag))
         known = [tag.strip().removeprefix("W/") for line in request.headers.all(b"if-none-match") for tag in line.split(",")]
         if etag in known or "*" in known:
             return Response(304, headers)
         return Response(200, (("content-type", "application/jwk-set+json"), *headers), body)
 
-    def _admitted(self, request: Request) -> AccessToken[Any]:
-        return self._gate.admit(request.method, request.headers, Scope())
+    async def _admitted(self, request: Request) -> AccessToken[Any]:
+        return await self._gate.admit_async(request.method, request.headers, Scope())
 
     async def _alive(self, request: Request) -> tuple[AccessToken[Any], list[Session]]:
         """The access token, and the live sessions of its subject, its own among them: what governs sessions asks the store.
 
         A guard that was started anew may not have heard yet that the token's session has ended.
         """
-        token = self._admitted(request)
+        token = await self._admitted(request)
         sessions = await self.issuer.sessions(token.subject)
         if all(encode(session.id) != token.session_id for session in sessions):
             raise TokenRevoked(session_id=token.session_id)

@@ -49,7 +49,7 @@ def mount(
     models: dict[type, type[BaseModel]] = {}
     for operation, path in table:
         _add(app, endpoints, operation, path, models)
-    app.router.lifespan_context = lifespan(app.router.lifespan_context, endpoints.issuer.store)
+    app.router.lifespan_context = lifespan(app.router.lifespan_context, endpoints.issuer)
 
 
 class _Documented(SecurityBase):

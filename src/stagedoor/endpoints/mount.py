@@ -16,6 +16,7 @@ from stagedoor.endpoints.request import LARGEST_BODY, Request, declared_length
 from stagedoor.errors import AuthError, InvalidRequest, MethodNotAllowed, TooLarge
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import Response, refusal
+from stagedoor.issuer import Issuer
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -96,16 +97,22 @@ async def read(scope: Scope, receive: Receive) -> Request:
     )
 
 
-def lifespan(inner: Lifespan, store: Any) -> Lifespan:
-    """The application's own lifespan with the store's around it: migrated at the start, closed at the end."""
+def lifespan(inner: Lifespan, issuer: Issuer) -> Lifespan:
+    """The application's own lifespan with the issuer's around it: its store migrated at the start and closed at the end, and so on."""
+    store: Any = issuer.store
+    rings = (issuer.keys, issuer.peppers)
 
     @asynccontextmanager
     async def around(app: Any) -> AsyncIterator[Any]:
         await store.migrate()
+        for ring in rings:
+            ring.watch()
         try:
             async with inner(app) as state:
                 yield state
         finally:
+            for ring in rings:  # before the store that they may be kept in: what looks there opens it anew
+                await asyncio.to_thread(ring.close)
             if hasattr(store, "close"):
                 await store.close()
 

@@ -30,7 +30,7 @@ def mount(
     check_app(app, Starlette, (path for _, path in table))
     for operation, path in table:
         app.router.routes.append(_route(endpoints, operation, path))
-    app.router.lifespan_context = lifespan(app.router.lifespan_context, endpoints.issuer.store)
+    app.router.lifespan_context = lifespan(app.router.lifespan_context, endpoints.issuer)
 
 
 def _route(endpoints: Endpoints, operation: Operation, path: str) -> Route:

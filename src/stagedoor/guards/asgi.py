@@ -56,7 +56,7 @@ class GuardMiddleware:
             try:
                 # A WebSocket begins as a GET and can then change anything: with a cookie it is no safe method.
                 method = scope["method"] if scope["type"] == "http" else "WEBSOCKET"
-                token = self._gate.admit(method, Headers(scope["headers"]), self._required)
+                token = await self._gate.admit_async(method, Headers(scope["headers"]), self._required)
                 if self._check is not None:
                     require_true(await ask(self._check, token, scope))
             except AuthError as error:

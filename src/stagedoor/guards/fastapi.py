@@ -5,7 +5,7 @@ Never knows a rule of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from fastapi import FastAPI, Security
@@ -36,11 +36,11 @@ class Guard(Gate[C]):
         `check(token, request)`, sync or async, is the application's own: only True lets the request pass (GuardRefused, 403); it may
         raise any AuthError instead.
         """
-        return cast("AccessToken[C]", self._dependency(scope_of(scopes), check, self.admit))
+        return cast("AccessToken[C]", self._dependency(scope_of(scopes), check, self.admit_async))
 
     def optional(self, *scopes: str, check: Check | None = None) -> AccessToken[C] | None:
         """The token, or None for a request without one: `Annotated[AccessToken | None, guard.optional()]`. A bad token is refused."""
-        return cast("AccessToken[C] | None", self._dependency(scope_of(scopes), check, self.admit_optional))
+        return cast("AccessToken[C] | None", self._dependency(scope_of(scopes), check, self.admit_optional_async))
 
     @property
     def __signature__(self) -> Any:
@@ -48,7 +48,7 @@ class Guard(Gate[C]):
         raise TypeError('guard() is the dependency: write Annotated[AccessToken, guard("orders:read")], without Depends')
 
     @staticmethod
-    def _dependency(required: Scope, check: Check | None, admit: Callable[..., Any]) -> Any:
+    def _dependency(required: Scope, check: Check | None, admit: Callable[..., Awaitable[Any]]) -> Any:
         check_callable(check)
         return Security(_Admission(required, check, admit), scopes=sorted(required))
 
@@ -56,7 +56,7 @@ class Guard(Gate[C]):
 class _Admission(SecurityBase):
     """The dependency itself; FastAPI reads `model` and `scheme_name` for OpenAPI."""
 
-    def __init__(self, required: Scope, check: Check | None, admit: Callable[..., Any]) -> None:
+    def __init__(self, required: Scope, check: Check | None, admit: Callable[..., Awaitable[Any]]) -> None:
         self.model = HTTPBearer(bearerFormat="JWT", description="An access token.")
         self.scheme_name = "AccessToken"
         self._required = required
@@ -65,7 +65,7 @@ class _Admission(SecurityBase):
 
     async def __call__(self, request: Request) -> Any:
         try:
-            token = self._admit(request.method, Headers(request.headers.raw), self._required)
+            token = await self._admit(request.method, Headers(request.headers.raw), self._required)
             if self._check is not None and token is not None:
                 require_true(await ask(self._check, token, request))
         except AuthError as error:

@@ -23,7 +23,7 @@ REFUSED = "stagedoor.refused"
 
 
 class Verifies(Protocol[C]):
-    """What a guard needs of a verifier."""
+    """What a guard needs of a verifier. One that can wait for keys has `verify_async` beside it, which async guards then call."""
 
     def verify(self, token: str) -> AccessToken[C]:
         """The token, or TokenError."""
@@ -39,6 +39,7 @@ class Gate(Generic[C]):
         if isinstance(verifier, type) or not callable(getattr(verifier, "verify", None)):
             raise TypeError("a guard takes a Verifier, or issuer.verifier()")
         self._verifier = verifier
+        self._verify_async = getattr(verifier, "verify_async", None)
         self._origins = origins_of(origins)
         self._cookie = cookie
 
@@ -51,14 +52,34 @@ class Gate(Generic[C]):
 
     def admit_optional(self, method: str, headers: Headers, required: Scope) -> AccessToken[C] | None:
         """As admit, but None where the request carries no token at all. A bad token is refused, never taken for none."""
-        text = bearer(headers)
-        from_cookie = False
-        if text is None and self._cookie:
-            text = read_cookie(headers, ACCESS_COOKIE)
-            from_cookie = text is not None
+        text, from_cookie = self._text(headers)
         if text is None:
             return None
-        token = self._verifier.verify(text)
+        return self._let_in(self._verifier.verify(text), from_cookie, method, headers, required)
+
+    async def admit_async(self, method: str, headers: Headers, required: Scope) -> AccessToken[C]:
+        """As admit; but for keys that are fetched it waits without holding up the event loop. KeySetUnavailable where none come."""
+        token = await self.admit_optional_async(method, headers, required)
+        if token is None:
+            raise MissingToken
+        return token
+
+    async def admit_optional_async(self, method: str, headers: Headers, required: Scope) -> AccessToken[C] | None:
+        """As admit_optional, waiting as admit_async does."""
+        text, from_cookie = self._text(headers)
+        if text is None:
+            return None
+        token = self._verifier.verify(text) if self._verify_async is None else await self._verify_async(text)
+        return self._let_in(token, from_cookie, method, headers, required)
+
+    def _text(self, headers: Headers) -> tuple[str | None, bool]:
+        """The token's text, and whether a cookie brought it."""
+        text = bearer(headers)
+        if text is not None or not self._cookie:
+            return text, False
+        return read_cookie(headers, ACCESS_COOKIE), True
+
+    def _let_in(self, token: AccessToken[C], from_cookie: bool, method: str, headers: Headers, required: Scope) -> AccessToken[C]:
         if from_cookie and method not in SAFE_METHODS:
             check_cross_site(headers, self._origins)
         if not token.scope.covers(required):

@@ -35,12 +35,14 @@ class Guard(Gate[C]):
         raise any AuthError instead.
         """
         required = scope_of(scopes)
-        return lambda endpoint: self._guarded(endpoint, lambda r: self.admit(r.method, Headers(r.headers.raw), required), check)
+        return lambda endpoint: self._guarded(endpoint, lambda r: self.admit_async(r.method, Headers(r.headers.raw), required), check)
 
     def optional(self, *scopes: str, check: Check | None = None) -> Callable[[Endpoint], Callable[[Request], Awaitable[Any]]]:
         """Let requests without a token pass too; `guard.token_or_none(request)` tells. A bad token is refused."""
         required = scope_of(scopes)
-        return lambda endpoint: self._guarded(endpoint, lambda r: self.admit_optional(r.method, Headers(r.headers.raw), required), check)
+        return lambda endpoint: self._guarded(
+            endpoint, lambda r: self.admit_optional_async(r.method, Headers(r.headers.raw), required), check
+        )
 
     def token(self, request: Request) -> AccessToken[C]:
         """The access token of a guarded request. LookupError where no guard admitted one."""
@@ -54,14 +56,14 @@ class Guard(Gate[C]):
         return cast("AccessToken[C] | None", request.scope.get(_TOKEN))
 
     def _guarded(
-        self, endpoint: Endpoint, admit: Callable[[Request], AccessToken[C] | None], check: Check | None
+        self, endpoint: Endpoint, admit: Callable[[Request], Awaitable[AccessToken[C] | None]], check: Check | None
     ) -> Callable[[Request], Awaitable[Any]]:
         check_callable(check)
 
         @wraps(endpoint)
         async def guarded(request: Request) -> Any:
             try:
-                token = admit(request)
+                token = await admit(request)
                 if check is not None and token is not None:
                     require_true(await ask(check, token, request))
             except AuthError as error:

@@ -5,7 +5,6 @@ Never knows an environment variable or a command line: those come in as Settings
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,7 +29,6 @@ from stagedoor.service.settings import Settings
 from stagedoor.stores.sql.counters import SQLCounters
 
 _STATIC = Path(__file__).parent / "pages" / "static"
-_RELOAD_EVERY = 1.0
 
 
 def create_app(settings: Settings, *, sample: bool = False) -> Starlette:
@@ -64,23 +62,10 @@ def create_app(settings: Settings, *, sample: bool = False) -> Starlette:
 @contextlib.asynccontextmanager
 async def _life(house: Composition) -> AsyncIterator[None]:
     await house.migrate()
-    watching = asyncio.create_task(_watch(house))
     try:
         yield
     finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
         await house.close()
-
-
-async def _watch(house: Composition) -> None:
-    """Take over keys and peppers that another process changed (`stagedoor keys rotate`)."""
-    while True:
-        await asyncio.sleep(_RELOAD_EVERY)
-        with contextlib.suppress(OSError, ValueError):  # a file that cannot be read just now: go on with what is known
-            house.keys.reload()
-            house.peppers.reload()
 
 
 async def _not_here(request: Request, error: Exception) -> Any:

@@ -1,4 +1,4 @@
-"""Composition: from settings and a data folder to the store, the keys, the peppers, the issuer and the accounts that belong together.
+"""Composition: from settings and a data folder to the store, the keyring, the issuer and the accounts that belong together.
 
 Never knows a request, a route or an event loop.
 """
@@ -6,40 +6,27 @@ Never knows a request, a route or an event loop.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from sqlalchemy import URL, inspect
+from sqlalchemy import URL
 
 from stagedoor.event import Listener, log
 from stagedoor.issuer import Issuer
 from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers
-from stagedoor.service.accounts import HISTORY, Accounts
+from stagedoor.service import data_folder
+from stagedoor.service.accounts import Accounts
+from stagedoor.service.data_folder import DATABASE, DataError
+from stagedoor.service.keyring import open_keyring
 from stagedoor.service.passwords import Passwords
 from stagedoor.service.settings import Settings
 from stagedoor.service.store_url import StoreURL
 from stagedoor.session import Store
 from stagedoor.stores.sql import SQLStore
-
-R = TypeVar("R")
-
-DATABASE = "stagedoor.db"
-KEYS = "keys.json"
-PEPPERS = "peppers.json"
-
-
-class DataError(Exception):
-    """The data folder, or a file in it, cannot be used; `hint` says how to mend it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 class SessionStore(Store, Protocol):
@@ -78,7 +65,9 @@ class Composition:
             await self.store.migrate()
 
     async def close(self) -> None:
-        """Finish what is under way; let go of the stores and of the threads for passwords."""
+        """Finish what is under way; let go of the stores and of the threads."""
+        for ring in (self.keys, self.peppers):  # first: they look into the database
+            await asyncio.to_thread(ring.close)
         await asyncio.to_thread(self.passwords.close)
         await self.store.close()
         await self.database.close()
@@ -91,24 +80,25 @@ def compose(
     events: Listener = log,
     clock: Callable[[], float] = time.time,
 ) -> Composition:
-    """Everything that these settings ask for. DataError where the folder or a file in it cannot be used.
+    """Everything that these settings ask for. DataError where the folder, a file in it or the keys in the database cannot be used.
 
-    With `create` a missing folder is made (mode 0700), and so are the keys, the peppers and SQLite's database in it (mode 0600); without,
-    what is missing is a DataError: nothing that only reads leaves a trace. A database elsewhere is asked only before keys or peppers are
-    made: StoreError where it cannot be.
+    With `create` a missing folder is made (mode 0700), and so are the master key and SQLite's database in it (mode 0600), and the keys;
+    without, what is missing is a DataError: nothing that only reads leaves a trace. It blocks. StoreError where the database cannot be
+    asked.
     """
     folder = settings.data
     if create:
-        _make(folder, with_database=not settings.database)
-        _check_secrets(settings)
-    for name in (KEYS, PEPPERS) if settings.database else (DATABASE, KEYS, PEPPERS):
-        if not create and not (folder / name).is_file():
-            missing = name if folder.is_dir() else "no such folder"
-            raise DataError(f"there is no Stagedoor in {folder} ({missing})", "name another folder with --data, or run `stagedoor migrate`")
-    keys = _opened(folder / KEYS, lambda path: KeySet.open(path, settings.algorithm, clock=clock))
-    peppers = _opened(folder / PEPPERS, lambda path: Peppers.open(path, clock=clock))
+        data_folder.make(folder, with_database=not settings.database)
+    elif not settings.database and not (folder / DATABASE).is_file():
+        missing = DATABASE if folder.is_dir() else "no such folder"
+        raise DataError(f"there is no Stagedoor in {folder} ({missing})", "name another folder with --data, or run `stagedoor migrate`")
     database = _database(settings)
     store = database if settings.session_store == settings.database else _store(settings.sessions)
+    try:
+        keys, peppers = open_keyring(settings, database, create=create, clock=clock)
+    except BaseException:
+        database.database.close()
+        raise
     passwords = Passwords(threads=settings.password_threads)
     issuer = Issuer(
         settings.issuer_url,
@@ -156,57 +146,3 @@ def _refusals(url: StoreURL) -> Iterator[None]:
         raise DataError(f"the driver of {url} cannot be loaded: {error}", "install it anew") from None
     except ValueError:  # its text may quote the password
         raise DataError(f"the store does not take the URL {url}", "the guide has examples, under Beyond one machine") from None
-
-
-def _check_secrets(settings: Settings) -> None:
-    """Fresh ones beside a database in use would log everybody out, or leave the tokens that are out without their key."""
-    missing = [settings.data / name for name in (KEYS, PEPPERS) if not (settings.data / name).exists()]
-    if not missing:
-        return
-    if not settings.database:
-        if (settings.data / DATABASE).stat().st_size:
-            raise DataError(f"{missing[0]} is missing beside a database in use", "bring it back from a backup")
-        return
-    store = _sql(settings.database)
-    try:
-        in_use = store.database.submit(lambda connection: inspect(connection).has_table(HISTORY.version_table)).result()
-    finally:
-        store.database.close()
-    if in_use:
-        hint = f"copy {KEYS} and {PEPPERS} from the data folder of a machine that uses it, or bring them back from a backup"
-        raise DataError(f"{missing[0]} is missing beside a database in use, {settings.database}", hint)
-
-
-def _make(folder: Path, *, with_database: bool) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_owner(folder)
-        if with_database:  # SQLite gives its own files beside it (-wal, -shm) the mode of this one
-            os.close(os.open(folder / DATABASE, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        raise DataError(f"cannot write to the data folder {folder}: {_reason(error)}", "name another folder with --data") from None
-
-
-def _check_owner(folder: Path) -> None:
-    """What somebody else laid out in a shared folder is not ours: with their keys they could sign whatever they like."""
-    status = folder.stat()
-    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
-        raise DataError(f"the data folder {folder} belongs to another user", "run this as that user, or name another folder with --data")
-    if hasattr(os, "geteuid") and status.st_mode & 0o022:
-        raise DataError(f"others may write to the data folder {folder}", f"chmod go-w {folder}")
-
-
-def _opened(path: Path, open_: Callable[[Path], R]) -> R:
-    try:
-        return open_(path)
-    except OSError as error:
-        raise DataError(f"cannot open {path}: {_reason(error)}", "it must be a file that this user may read and write") from None
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        # The error's own text may quote the file: only its kind is told.
-        raise DataError(
-            f"cannot read {path}: it is not what Stagedoor wrote ({type(error).__name__})", "bring it back from a backup"
-        ) from None
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import secrets
 
 from stagedoor.errors import NotFound
-from stagedoor.service.composition import Composition, DataError
+from stagedoor.service.composition import Composition
+from stagedoor.service.data_folder import DataError
 
 USER = "ada"
 _MARK = "made-by-demo"

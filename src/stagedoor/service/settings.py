@@ -17,14 +17,17 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from stagedoor.errors import KeyRejected
 from stagedoor.lifetime import seconds
 from stagedoor.service.store_url import POSTGRES, REDIS, StoreURL
+from stagedoor.vault import MasterKey
 
 PREFIX = "STAGEDOOR_"
 CONFIG = "STAGEDOOR_CONFIG"
 ALGORITHMS = ("ES256", "RS256", "Ed25519")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _LONGEST = 3650 * 86_400
+_SHORTEST_ROTATION = 3600  # each key is announced first, and stays in the JWKS for a day after its time
 
 
 class SettingsError(ValueError):
@@ -51,9 +54,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The service's settings. `Settings.load` is how they are made; a span is "90s", "15m", "1h" or "7d"."""
 
     data: Path = Path("stagedoor-data")
-    """Folder of the keys, the peppers and SQLite's database; a relative one counts from where the command runs."""
+    """Folder of the master key and SQLite's database; a relative one counts from where the command runs."""
     database: StoreURL = StoreURL()
-    """Where accounts live, and sessions unless told otherwise: postgresql://… Empty: SQLite in the data folder."""
+    """Where accounts, keys and peppers live, and sessions unless told otherwise: postgresql://… Empty: SQLite in the data folder."""
     sessions: StoreURL = StoreURL()
     """Where sessions live: redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or postgresql://… Empty: the database."""
     host: str = "127.0.0.1"
@@ -65,7 +68,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audience: str = ""
     """The `aud` of access tokens: who is to accept them. Empty: the issuer."""
     algorithm: str = "ES256"
-    """What the first key signs with: ES256, RS256 or Ed25519. An existing keys.json keeps its own."""
+    """What the first key signs with: ES256, RS256 or Ed25519. Later ones sign with the same."""
+    master_key: MasterKey | None = None
+    """What the keys and the peppers in the database are sealed under. None: the file master.key in the data folder, made on first use."""
+    key_rotation: str | int = ""
+    """How often a new key and a new pepper take over by themselves; a span of at least an hour. Empty: only by hand."""
     access: str | int = "15m"
     """How long an access token lives; a span."""
     refresh_idle: str | int = "30d"
@@ -124,6 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def rows(self) -> Iterator[tuple[str, Any, str]]:
         """Name, value and origin of each setting, open ones filled in, in the order of their definition."""
         filled = {"issuer": self.issuer_url, "audience": self.token_audience, "sessions": self.session_store}
+        filled["master_key"] = "" if self.master_key is None else "(set)"
         for name in _CHECKS:
             yield name, filled.get(name, getattr(self, name)), self.sources.get(name, "default")
 
@@ -252,6 +260,25 @@ def _algorithm(value: Any) -> str:
     return str(value)
 
 
+def _master_key(value: Any) -> MasterKey | None:
+    if value == "":
+        return None
+    try:
+        return MasterKey.parse(value)
+    except KeyRejected:  # without the value: it may be all but right
+        hint = "write what `stagedoor keys master-key` prints, or what stands in a file master.key; several with commas, the newest first"
+        raise _Wrong("is not a master key", hint) from None
+
+
+def _rotation(value: Any) -> str | int:
+    if value == "":
+        return ""
+    span = _span(value)
+    if seconds(span) < _SHORTEST_ROTATION:
+        raise _Wrong(f"is {value!r}, too short", 'write a span of at least "1h", such as "30d"; leave it empty to rotate by hand')
+    return span
+
+
 def _span(value: Any) -> str | int:
     hint = 'write a number and its unit, such as "90s", "15m", "1h", "7d"; at most "3650d"'
     try:
@@ -307,6 +334,8 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "issuer": _issuer,
     "audience": _audience,
     "algorithm": _algorithm,
+    "master_key": _master_key,
+    "key_rotation": _rotation,
     "access": _span,
     "refresh_idle": _span,
     "refresh_absolute": _span,

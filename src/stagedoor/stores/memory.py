@@ -21,12 +21,34 @@ from stagedoor.session import (
 )
 
 
+class MemoryDocuments:
+    """What a Vault asks of a store, in a dict."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, tuple[int, bytes]] = {}
+        self._lock = threading.Lock()
+
+    def read(self, name: str) -> tuple[int, bytes] | None:
+        """As Documents.read."""
+        return self._documents.get(name)
+
+    def write(self, name: str, content: bytes, *, expected: int) -> bool:
+        """As Documents.write."""
+        with self._lock:
+            version, _ = self._documents.get(name, (0, b""))
+            if version == expected:
+                self._documents[name] = (expected + 1, content)
+            return version == expected
+
+
 class SyncMemoryStore:
     """Sessions in a dict, under one lock."""
 
     def __init__(self) -> None:
         self._rows: dict[bytes, Session] = {}
         self._lock = threading.Lock()
+        self.documents = MemoryDocuments()
+        """For a Vault, in tests."""
 
     def migrate(self) -> None:
         """Nothing to do: here so that every store is opened alike."""
@@ -112,6 +134,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._sync = SyncMemoryStore()
+        self.documents = self._sync.documents
+        """As SyncMemoryStore.documents."""
 
     async def migrate(self) -> None:
         """Nothing to do: here so that every store is opened alike."""

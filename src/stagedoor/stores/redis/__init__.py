@@ -6,6 +6,7 @@ Never knows a command: scripts, steps and links have a file of their own each.
 from __future__ import annotations
 
 from stagedoor.session import Answer, Outcome, Presented, Session
+from stagedoor.stores.redis.documents import RedisDocuments
 from stagedoor.stores.redis.link import Link, SyncLink
 from stagedoor.stores.redis.sessions import R, Sessions, Steps
 
@@ -26,6 +27,8 @@ class SyncRedisStore:
     ) -> None:
         self._link = SyncLink(url)
         self._sessions = Sessions(prefix=prefix, server_clock=server_clock, allow_eviction=allow_eviction, replicas=replicas)
+        self.documents = RedisDocuments(self._link, prefix=prefix, replicas=replicas)
+        """For a Vault: keys and peppers that all workers share."""
 
     def migrate(self) -> None:
         """Look whether this Redis keeps what it is given, and load the scripts. StoreError where it evicts, or is not there."""
@@ -79,6 +82,9 @@ class RedisStore:
     ) -> None:
         self._link = Link(url)
         self._sessions = Sessions(prefix=prefix, server_clock=server_clock, allow_eviction=allow_eviction, replicas=replicas)
+        self._blocking = SyncLink(url)
+        self.documents = RedisDocuments(self._blocking, prefix=prefix, replicas=replicas)
+        """As SyncRedisStore.documents; its calls block."""
 
     async def migrate(self) -> None:
         """As SyncRedisStore.migrate."""
@@ -86,6 +92,7 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections of this event loop. A later call opens new ones."""
+        self._blocking.close()
         await self._link.close()
 
     async def open(self, session: Session, *, limit: int, now: float) -> list[bytes]:

@@ -28,7 +28,7 @@ GRACE = 120.0
 may have lost that, or a repeated call wait for replicas again)."""
 _TOGETHER = 500
 """Commands that are sent at once: more would keep others waiting."""
-_ACKNOWLEDGED_IN = 1_000
+ACKNOWLEDGED_IN = 1_000
 """Milliseconds that replicas have to acknowledge a revocation."""
 _EVERYBODY = -1
 _SPARE = 64
@@ -220,7 +220,7 @@ class Sessions:
             nodes.setdefault(node, []).append(self._session.on(key, "touch", self._told_moment()))
         for node, touches in nodes.items():
             for some in _batches(touches):
-                *_, acknowledged = yield from self._on(node, *some, ("WAIT", self._replicas, _ACKNOWLEDGED_IN))
+                *_, acknowledged = yield from self._on(node, *some, ("WAIT", self._replicas, ACKNOWLEDGED_IN))
                 if int(acknowledged) < self._replicas:
                     raise StoreError(f"revoked, but {acknowledged} of {self._replicas} replicas acknowledged it: try again")
 

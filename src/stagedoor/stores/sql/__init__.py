@@ -19,6 +19,7 @@ except ModuleNotFoundError as missing:
 from stagedoor.session import Answer, Outcome, Presented, Session
 from stagedoor.stores.sql import sessions as table
 from stagedoor.stores.sql.database import Clock, Database
+from stagedoor.stores.sql.documents import SQLDocuments
 from stagedoor.stores.sql.migrations import SESSIONS, migrate
 from stagedoor.stores.sql.sqlite import SQLite
 
@@ -64,6 +65,8 @@ class _SQLStore:
                 )
             case _:
                 raise ValueError("a URL such as 'sqlite:///auth.db' or 'postgresql://user@host/database'")
+        self.documents = SQLDocuments(self.database)
+        """For a Vault: keys and peppers that all workers share. Its calls block."""
 
 
 class SyncSQLStore(_SQLStore):

@@ -42,3 +42,11 @@ counters = Table(
     Column("ends_at", Double, nullable=False),
 )
 Index("stagedoor_counters_end", counters.c.ends_at)
+
+documents = Table(
+    "stagedoor_documents",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)

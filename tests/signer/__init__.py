@@ -1,0 +1,1 @@
+"""Signing with keys that stay in a PKCS#11 token."""
