@@ -1,0 +1,1 @@
+"""Forged and bent tokens, replayed against verifiers in process and against running services over HTTP."""
