@@ -1,0 +1,24 @@
+"""R11 in short, on one store; and the fault that it must find."""
+
+from __future__ import annotations
+
+import pytest
+
+from faults import r11_rotation
+from faults.log import EventLog
+from faults.places import Servers
+from faults.short import played
+
+
+def test_keys_rotate_and_nobody_notices(servers: Servers, log: EventLog) -> None:
+    """Three rotations under load: no honest token is refused, and no token of a key that is gone accepted."""
+    run, complaints = played("R11", "postgres", servers, log)
+    assert complaints == []
+    assert run.left == 0
+
+
+def test_a_key_that_signs_before_it_is_known_is_found(servers: Servers, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a key is announced for less long than others keep the JWKS, R11 meets honest tokens that are refused."""
+    monkeypatch.setattr(r11_rotation, "ANNOUNCE", 1)
+    _, complaints = played("R11", "sqlite", servers, log)
+    assert [text for text in complaints if "refused an honest token" in text]
