@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stagedoor import jws
-from stagedoor.claims import ACCESS_TOKEN_TYP, Claims, check_audience, check_issuer, check_times
+from stagedoor.claims import ACCESS_TOKEN_TYP, Claims, check_audience, check_issuer, check_times, text_claim
 from stagedoor.errors import ClaimRejected, KeyRejected
 from stagedoor.jwk import has_private_members
 from stagedoor.keys import Key
@@ -159,12 +159,16 @@ class KeySet(Ring[Key]):
     def sign(self, claims: Mapping[str, Any], *, typ: str, expires: str | int) -> str:
         """A signed token of another kind than access tokens: an invitation, a reset link. `iat` and `exp` are added.
 
-        ValueError where `claims` bring `iat` or `exp` along, or `typ` is that of access tokens. With a signer's key SigningFailed, and
-        TypeError where the signer must be awaited: it is called as it is, and may block.
+        ValueError where `claims` bring `iat` or `exp` along or an `iss`, `sub` or `jti` that is no text, or `typ` is that of access
+        tokens. With a signer's key SigningFailed, and TypeError where the signer must be awaited: it is called as it is, and may block.
         """
         self._check_kind(typ)
         if not claims.keys().isdisjoint({"iat", "exp"}):
             raise ValueError("iat and exp come from the clock and from expires=, not from the claims")
+        try:
+            _check_texts(claims)
+        except ClaimRejected as error:
+            raise ValueError(str(error)) from None
         now = self._clock()
         payload = {**claims, "iat": int(now), "exp": int(now) + seconds(expires)}
         return jws.sign(self.signing(now), typ, payload)
@@ -176,6 +180,7 @@ class KeySet(Ring[Key]):
         signed = jws.verify(token, self, now)
         jws.check_typ(signed, typ)
         check_times(signed.payload, now)
+        _check_texts(signed.payload)
         if issuer is not None:
             check_issuer(signed.payload, issuer)
         if audience is not None:
@@ -186,10 +191,17 @@ class KeySet(Ring[Key]):
 
     @staticmethod
     def _check_kind(typ: str) -> None:
-        if not isinstance(typ, str) or not typ or typ != typ.lower() or "/" in typ:
+        if not isinstance(typ, str) or not typ or not typ.isascii() or typ != typ.lower() or "/" in typ:
             raise ValueError("typ names the kind of token, in lower case, such as 'invitation+jwt'")
         if typ == ACCESS_TOKEN_TYP:
             raise ValueError("access tokens are made by Issuer and read by Verifier")
+
+
+def _check_texts(payload: Mapping[str, Any]) -> None:
+    """What RFC 7519 section 4.1 has as texts must be texts, where it is there; else ClaimRejected."""
+    for name in ("iss", "sub", "jti"):
+        if name in payload:
+            text_claim(payload, name)
 
 
 def _generated(algorithm: str) -> tuple[str, Key]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stagedoor import errors
+from stagedoor import errors, jws
 from stagedoor.encoding import encode
 from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
@@ -216,7 +216,21 @@ def test_every_token_expires(keys: KeySet, expires: Any):
         keys.sign({}, typ="x", expires=expires)
 
 
-@pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "At+jwt", "application/at+jwt", "Invitation+jwt", "", "a/b", None, 1, b"x"])
+@pytest.mark.parametrize("name", ["iss", "sub", "jti"])
+@pytest.mark.parametrize("value", [5, None, True, "", [], ["x"], {}, 1.5])
+def test_claims_that_are_no_texts(keys: KeySet, name: str, value: Any):
+    """RFC 7519 section 4.1: an issuer, a subject and an id that are no texts are neither signed nor taken."""
+    with pytest.raises(ValueError):
+        keys.sign({name: value}, typ="test+jwt", expires=60)
+    forged = jws.sign(keys.signing(NOW), "test+jwt", {name: value, "iat": int(NOW), "exp": int(NOW) + 60})
+    with pytest.raises(errors.ClaimRejected) as caught:
+        keys.verify(forged, typ="test+jwt")
+    assert caught.value.claim == name
+
+
+@pytest.mark.parametrize(
+    "typ", ["to\u212aen+jwt", "at+jwt", "AT+JWT", "At+jwt", "application/at+jwt", "Invitation+jwt", "", "a/b", None, 1, b"x"]
+)
 def test_kinds_that_are_none(keys: KeySet, typ: Any):
     """Access tokens are made by the issuer alone; a kind is a text in lower case without the media type's prefix."""
     with pytest.raises(ValueError):

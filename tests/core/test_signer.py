@@ -46,7 +46,7 @@ def garbage() -> Iterator[Any]:
     yield Box()._inside.sign(b"other data")
 
 
-@pytest.mark.parametrize("answer", list(garbage()), ids=lambda answer: repr(answer)[:24])
+@pytest.mark.parametrize("answer", list(garbage()), ids=lambda answer: type(answer).__name__)
 def test_what_is_no_signature(answer: Any):
     """What is no signature of this data by this key is SigningFailed, whatever it is, and never handed out."""
     box = Box()

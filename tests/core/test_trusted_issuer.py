@@ -148,7 +148,11 @@ WRONG: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values], ids=repr)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, values in WRONG.items() for value in values],
+    ids=lambda each: "MISSING" if each is MISSING else repr(each),
+)
 def test_what_must_not_be_wrong(name: str, value: Any):
     """A18, A19: a claim that is there has its one type; `exp` and `sub` are always there; a bound token is no bearer token."""
     assert refused(entry(), foreign(**{name: value})) == name
