@@ -27,6 +27,8 @@ _VERSION = 1
 _BODY = struct.Struct(">BH16sI32s16s")  # version, pepper id, session id, generation, secret, proof
 _TAG = 16
 _LAST_PEPPER = 65535
+_UNHEARD = 3
+"""Peppers that others may have made before we hear of it."""
 _LAST_GENERATION = 2**32 - 1  # it could have no successor
 _TEXT = len(PREFIX) + (_BODY.size + _TAG) * 4 // 3  # the size is a multiple of three: no slack bits
 
@@ -116,7 +118,10 @@ class Peppers(Ring[bytes]):
         return int(self.current(now).id)
 
     def parse(self, text: str, now: float) -> RefreshToken:
-        """The token in this text. RefreshTokenUnknown for a wrong form, an unknown pepper or a wrong tag: no store is asked for those."""
+        """The token in this text. RefreshTokenUnknown for a wrong form, an unknown pepper or a wrong tag: no store is asked for those.
+
+        KeySetUnavailable where another worker may just have made its pepper.
+        """
         if not isinstance(text, str) or len(text) != _TEXT or not text.startswith(PREFIX):
             raise RefreshTokenUnknown("not the form of a refresh token")
         try:
@@ -126,11 +131,18 @@ class Peppers(Ring[bytes]):
         body, tag = data[:-_TAG], data[-_TAG:]
         version, pepper_id, session_id, generation, secret, proof = _BODY.unpack(body)
         pepper = self.find(pepper_id, now) if version == _VERSION and generation < _LAST_GENERATION else None
+        if pepper is None and version == _VERSION and self._may_come(pepper_id):
+            raise KeySetUnavailable(f"pepper {pepper_id} has not come here yet")  # an honest token, perhaps: not told that it is none
         if pepper is None:
             raise RefreshTokenUnknown("made under a pepper that is not known here")
         if not hmac.compare_digest(_tag(pepper, body), tag):
             raise RefreshTokenUnknown("the tag is wrong")
         return RefreshToken(pepper_id, session_id, generation, secret, proof)
+
+    def _may_come(self, pepper_id: int) -> bool:
+        """Whether another worker may have made this one since we last looked: one of the next few, where several share them."""
+        latest = max((int(entry.id) for entry in self.entries()), default=0)
+        return self._place is not None and latest < pepper_id <= latest + _UNHEARD
 
     def successor(self, token: RefreshToken, now: float) -> bytes:
         """The secret that follows this token's: derived, so that a retry yields it again and nobody has to keep it."""

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from stagedoor.encoding import decode, encode
 from stagedoor.errors import KeySetUnavailable, RefreshTokenUnknown
 from stagedoor.refresh_token import PREFIX, Peppers, RefreshToken, attempt_hash
+from stagedoor.stores.memory import MemoryDocuments
 from stagedoor.testing.clock import FixedClock
+from stagedoor.vault import MasterKey, Vault
 
 from .material import NOW
 
@@ -231,3 +233,21 @@ def test_after_the_last_number_the_first_free_one_comes_again():
     assert peppers.rotate(keep="1d") == 2
     assert peppers.rotate(keep="1d") == 3
     assert {entry.id for entry in peppers.entries()} == {1, 2, 3, 65535}
+
+
+def test_a_pepper_that_has_not_come_here_yet():
+    """A token made under a pepper that another worker has just made is a 503, not a refusal; one of an impossible number is refused."""
+    vault = Vault(MemoryDocuments(), MasterKey(SECRET[:32]))
+    ours, theirs = Peppers.open(vault), Peppers.open(vault)
+    theirs.retire(1)
+    parts = {"session_id": bytes(16), "generation": 0, "secret": bytes(32), "seed": bytes(32), "now": NOW}
+    text = theirs.write(pepper_id=2, **parts)
+    with pytest.raises(KeySetUnavailable):
+        ours.parse(text, NOW)
+    ours.reload()
+    assert ours.parse(text, NOW).pepper_id == 2
+    far = Peppers({9: SECRET[:32]}).write(pepper_id=9, **parts)
+    with pytest.raises(RefreshTokenUnknown):
+        ours.parse(far, NOW)
+    with pytest.raises(RefreshTokenUnknown):
+        Peppers(SECRET[:32]).parse(text, NOW)  # in memory there are no others
