@@ -15,7 +15,7 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 # a file inside a package stands on the package's floor.
 FLOORS = {
     "errors": 1,
-    **dict.fromkeys(["encoding", "lifetime", "scope", "algorithms", "signer", "secret_file", "vault", "watch", "ring"], 2),
+    **dict.fromkeys(["encoding", "lifetime", "scope", "algorithms", "signer", "entry", "secret_file", "vault", "watch", "ring"], 2),
     **dict.fromkeys(["key_policy", "jwk", "der", "keys", "claims", "refresh_token", "session", "revocation", "event"], 3),
     "jws": 4,
     **dict.fromkeys(["access_token", "trusted_issuer", "keyset"], 5),

@@ -32,6 +32,8 @@ def load(data: bytes, password: bytes | None, row: Algorithm, *, pem: bool) -> t
 
     KeyRejected: with the policy's code where the numbers can be read though no key can be made of them, else `key_malformed`.
     """
+    if not isinstance(data, bytes):
+        raise TypeError("pem is bytes: text.encode()" if pem else "der is bytes")
     load_private = serialization.load_pem_private_key if pem else serialization.load_der_private_key
     load_public = serialization.load_pem_public_key if pem else serialization.load_der_public_key
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from stagedoor.remote_document import DocumentRefused, check_url, fetch, shown
 
 _TYPES = ("application/json",)
+_REMEMBERED = 3600.0
 
 
 class Discovery:
@@ -30,11 +31,13 @@ class Discovery:
             f"{root.removesuffix(path) if path else root}/.well-known/oauth-authorization-server{path}",
         )
         self._url: str | None = None
+        self._asked = 0.0
 
-    async def url(self) -> str:
-        """Where the keys are. DocumentRefused, or whatever the client raises."""
-        if self._url is None:
+    async def url(self, moment: float) -> str:
+        """Where the keys are, as it was said an hour ago at the most (monotonic seconds). DocumentRefused, or what the client raises."""
+        if self._url is None or moment - self._asked >= _REMEMBERED:
             self._url = await self._discover()
+            self._asked = moment
         return self._url
 
     def forget(self) -> None:

@@ -111,8 +111,12 @@ class Flows(Generic[S]):
         self.retry_window = seconds(retry_window)
         if self.retry_window >= self.refresh_idle:
             raise ValueError("the retry window is shorter than the idle lifetime")
-        if (keys.schedule.keep or self.access) < self.access or (peppers.schedule.keep or self.refresh_absolute) < self.refresh_absolute:
-            raise ValueError("keys are kept (keep=) at least as long as an access token lives, peppers as a session")
+        for name, ring, life, least in (
+            ("keys", keys, "access", self.access),
+            ("peppers", peppers, "refresh_absolute", self.refresh_absolute),
+        ):
+            if ring.schedule.keep is not None and ring.schedule.keep < least:
+                raise ValueError(f"{name}: keep= is {ring.schedule.keep} seconds, shorter than {life}=, which is {least}")
         self.session_limit = session_limit
         self.client_id = client_id or audience
         self.revocations = Revocations()

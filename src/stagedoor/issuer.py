@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, cast
 
 from stagedoor import signer
 from stagedoor.draft import Draft
-from stagedoor.errors import AuthError, SessionUnreadable, SubjectCheckFailed
+from stagedoor.errors import AuthError, SessionUnreadable, SigningFailed, SubjectCheckFailed
 from stagedoor.flows import Flow, Flows, R
 from stagedoor.scope import Scope
 from stagedoor.session import Session, Store, SyncStore
@@ -23,12 +24,14 @@ from stagedoor.token_pair import SubjectCheck, TokenPair
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 SIGNING_SECONDS = 10.0
 """How long Issuer waits for a signer; SyncIssuer has nothing to end its call with."""
+_BOX_THREADS = 16
 
 
 class Issuer(Flows[Store]):
     """Issues, refreshes and ends sessions for one audience, on an async store. SyncIssuer has the same words without await."""
 
     _awaits = True
+    _boxes: ThreadPoolExecutor | None = None
 
     async def issue(
         self,
@@ -76,28 +79,41 @@ class Issuer(Flows[Store]):
         check = cast("SubjectCheck", self._subject_check)
         with _failing():
             # A plain function may block, on a database most of all: it has a thread, as a plain route has in the frameworks.
-            answer = check(session) if inspect.iscoroutinefunction(check) else await asyncio.to_thread(check, session)
+            answer = check(session) if inspect.iscoroutinefunction(check) else await asyncio.to_thread(_called, check, session)
             return await answer if inspect.isawaitable(answer) else answer
 
     async def _signature(self, draft: Draft) -> bytes:
         asked = cast("signer.Signer", draft.key.signer)
         with signer.asking():
-            async with asyncio.timeout(SIGNING_SECONDS):
-                # A plain function talks to its box and blocks meanwhile: on a thread, as a plain subject check.
-                answer = asked.sign(draft.data) if signer.awaits(asked) else await asyncio.to_thread(asked.sign, draft.data)
-                if inspect.isawaitable(answer):
-                    answer = await answer
+            try:
+                async with asyncio.timeout(SIGNING_SECONDS) as limit:
+                    # A plain function talks to its box and blocks meanwhile: on a thread, as a plain subject check.
+                    answer = asked.sign(draft.data) if signer.awaits(asked) else await self._on_thread(asked.sign, draft.data)
+                    if inspect.isawaitable(answer):
+                        answer = await answer
+            except TimeoutError:
+                if limit.expired():
+                    raise SigningFailed(f"the signer did not answer within {SIGNING_SECONDS:g} s") from None
+                raise
         return draft.key.taken(draft.data, answer)
+
+    def _on_thread(self, function: Callable[..., Any], data: bytes) -> asyncio.Future[Any]:
+        """On one of a few threads for boxes alone: calls that hang take none from names that are looked up, or from the application."""
+        if self._boxes is None:
+            self._boxes = ThreadPoolExecutor(_BOX_THREADS, thread_name_prefix="stagedoor-signer")
+        return asyncio.get_running_loop().run_in_executor(self._boxes, _called, function, data)
 
     async def _run(self, flow: Flow[R]) -> R:
         answer: Any = None
         try:
             while True:
-                answer = flow.send(answer)(self.store)
+                try:
+                    asked = flow.send(answer)
+                except StopIteration as stop:  # the flow's alone: what is asked may raise one by mistake
+                    return cast(R, stop.value)
+                answer = asked(self.store)
                 if inspect.isawaitable(answer):
                     answer = await answer
-        except StopIteration as stop:
-            return cast(R, stop.value)
         except SessionUnreadable as error:
             self._alarm(error)
             raise
@@ -151,14 +167,24 @@ class SyncIssuer(Flows[SyncStore]):
         answer: Any = None
         try:
             while True:
-                answer = flow.send(answer)(self.store)
+                try:
+                    asked = flow.send(answer)
+                except StopIteration as stop:
+                    return cast(R, stop.value)
+                answer = asked(self.store)
                 if inspect.isawaitable(answer):  # truthy whatever it will say: taken for an answer, it would confirm everything
                     raise TypeError("SyncIssuer takes a sync store, a sync confirm and a sync subject_check; Issuer awaits")
-        except StopIteration as stop:
-            return cast(R, stop.value)
         except SessionUnreadable as error:
             self._alarm(error)
             raise
+
+
+def _called(function: Callable[[Any], Any], argument: Any) -> Any:
+    """What a function of the application returns. No future can carry a StopIteration: whoever waited would wait for ever."""
+    try:
+        return function(argument)
+    except StopIteration as error:
+        raise RuntimeError("a function of the application raised StopIteration") from error
 
 
 @contextmanager

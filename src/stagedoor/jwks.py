@@ -40,8 +40,8 @@ class _Location(Protocol):
 
     name: str
 
-    async def url(self) -> str:
-        """Where they are now."""
+    async def url(self, moment: float) -> str:
+        """Where they are now, on the monotonic clock."""
 
     def forget(self) -> None:
         """They could not be had there."""
@@ -55,7 +55,7 @@ class _Address:
         self.name = shown(url)
         self._url = url
 
-    async def url(self) -> str:
+    async def url(self, moment: float) -> str:
         return self._url
 
     def forget(self) -> None:
@@ -146,7 +146,8 @@ class _RemoteKeys:
         known = self._known
         if known is None or not self._is_at_hand(known, moment):
             wait = 1 if self._flight else max(1, math.ceil(self._next - moment))
-            raise KeySetUnavailable("the keys could not be had yet" if known is None else "the keys are too old", retry_after=wait)
+            what = "not there yet" if known is None else "too old"
+            raise KeySetUnavailable(f"the keys are {what}: where they can be awaited, verify_async waits for a fetch", retry_after=wait)
         return known
 
     def _answers(self, error: AuthError) -> bool:
@@ -177,28 +178,39 @@ class _RemoteKeys:
         return flight
 
     def _fly(self, flight: Future[None]) -> None:
+        try:
+            asyncio.run(self._fetch_and_land(flight))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            self._land(flight, error)
+
+    async def _fetch_and_land(self, flight: Future[None]) -> None:
+        """Landed before the loop ends, which waits for a resolver that hangs: nobody else shall."""
         failure: BaseException | None = None
         try:
-            self._known = asyncio.run(self._fetch(self._clock()))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            self._known = await self._fetch(self._clock())
+        except BaseException as error:  # noqa: BLE001 - as above
             failure = error
         self._land(flight, failure)
 
     def _land(self, flight: Future[None], failure: BaseException | None) -> None:
-        if failure is not None:
-            self._failed_at = self._clock()
-            self._location.forget()
-            kept = "nothing was fetched before" if self._known is None else "the last good set is kept"
-            reason = f"not done within {self._timeout} s" if isinstance(failure, TimeoutError) else why(failure)
-            _log.warning("the keys of %s could not be fetched: %s; %s", self._location.name, reason, kept)
-        with self._lock:
-            self._flight = None
-        flight.set_result(None)
+        if flight.done():
+            return
+        try:
+            if failure is not None:
+                self._failed_at = self._clock()
+                self._location.forget()
+                kept = "nothing was fetched before" if self._known is None else "the last good set is kept"
+                reason = f"not done within {self._timeout} s" if isinstance(failure, TimeoutError) else why(failure)
+                _log.warning("the keys of %s could not be fetched: %s; %s", self._location.name, reason, kept)
+        finally:  # a log may fail too
+            with self._lock:
+                self._flight = None
+            flight.set_result(None)
 
     async def _fetch(self, sent: float) -> _Known:
         known = self._known
         async with asyncio.timeout(self._timeout):  # over all of it: one byte now and then wins nobody more
-            url = await self._location.url()
+            url = await self._location.url(sent)
             document = await fetch(url, _TYPES, etag=known.etag if known is not None and known.url == url else None)
         if known is not None and document.members is None:
             published = known.published
@@ -285,10 +297,14 @@ class SyncRemoteKeySet(_RemoteKeys):
     """RemoteKeySet for code without an event loop: the same words, but `find` itself waits for a fetch, as long as `timeout` at most."""
 
     def find(self, id_: object, now: float) -> Key | None:
-        """The key of this `kid`; for one that is not known a fetch is waited for, if the cool-down allows one. KeySetUnavailable."""
+        """The key of this `kid`; for one that is not known a fetch is waited for, if the cool-down allows one.
+
+        KeySetUnavailable; TypeError where an event loop would be held up.
+        """
         known = self._known
         moment = self._clock()
         if known is None or not self._is_at_hand(known, moment) or id_ not in known.published.keys:
+            _check_no_loop()
             flight = self._fetching()
             if flight is not None:
                 with contextlib.suppress(TimeoutError):
@@ -297,6 +313,15 @@ class SyncRemoteKeySet(_RemoteKeys):
         elif moment >= known.renew_from:
             self._fetching()
         return known.published.keys.get(id_)
+
+
+def _check_no_loop() -> None:
+    """TypeError on a thread whose event loop would be held up."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise TypeError("SyncRemoteKeySet would hold up this event loop while it fetches: take RemoteKeySet")
 
 
 def _with(this: weakref.ref[_RemoteKeys], do: Callable[[Any], object]) -> None:

@@ -97,6 +97,8 @@ def verify(token: str, keys: KeyFinder, now: float) -> Signed:
     if (kid is not None or "kid" in header) and (not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID):
         raise UnknownKey("the header has no usable kid")
     key = keys.find(kid, now)
+    if key is None and kid is None:
+        raise UnknownKey("the token names no key; TrustedIssuer(…, kid=ABSENT) accepts such tokens of one issuer")
     if key is None:
         raise UnknownKey("no key of this kid is accepted", kid=kid)
     if name not in key.algorithm.names:
@@ -121,7 +123,8 @@ def check_typ(signed: Signed, typ: str | Collection[str] | Absent) -> None:
     kinds = (typ,) if isinstance(typ, str) else typ
     # ASCII alone: in lower case the Kelvin sign would be a k.
     if signed.typ is None or not signed.typ.isascii() or signed.typ.lower().removeprefix("application/") not in kinds:
-        raise ClaimRejected("typ", f"not {' or '.join(sorted(kinds))}")
+        # What it says is told: it is a header's, and nobody's data.
+        raise ClaimRejected("typ", f"{signed.typ!r:.40}, not {' or '.join(sorted(kinds))}")
 
 
 def read_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -16,7 +16,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from stagedoor.algorithms import Algorithm, algorithm
+from stagedoor.algorithms import Algorithm
+from stagedoor.algorithms import algorithm as algorithm_named
 from stagedoor.der import load
 from stagedoor.encoding import encode
 from stagedoor.errors import KeyRejected
@@ -49,11 +50,11 @@ class Key:
         self.kid = kid or self.thumbprint()
 
     @classmethod
-    def generate(cls, name: str) -> Key:
+    def generate(cls, algorithm: str) -> Key:
         """A fresh key for this algorithm, RSA with 3072 bits. KeyRejected for an unknown algorithm."""
-        row = algorithm(name)
+        row = algorithm_named(algorithm)
         if row.key_type == "oct":
-            return cls.from_secret(secrets.token_bytes(row.smallest // 8), name)
+            return cls.from_secret(secrets.token_bytes(row.smallest // 8), algorithm)
         private: Any
         if row.key_type == "RSA":
             private = rsa.generate_private_key(public_exponent=65537, key_size=_GENERATED_RSA_BITS)
@@ -64,37 +65,37 @@ class Key:
         return cls(row, private.public_key(), private)
 
     @classmethod
-    def from_secret(cls, secret: bytes, name: str = "HS256", *, kid: str | None = None) -> Key:
+    def from_secret(cls, secret: bytes, algorithm: str = "HS256", *, kid: str | None = None) -> Key:
         """A key of shared secret bytes. KeyRejected where it is shorter than the hash, or is a public key's text."""
         if not isinstance(secret, bytes):
             raise TypeError("a secret is bytes; make one with secrets.token_bytes(32), not from a password")
-        row = algorithm(name)
+        row = algorithm_named(algorithm)
         if row.key_type != "oct":
-            raise KeyRejected("key_algorithm_misfit", f"{name} does not sign with a shared secret")
+            raise KeyRejected("key_algorithm_misfit", f"{algorithm} does not sign with a shared secret")
         return cls(row, secret, secret, kid)
 
     @classmethod
-    def from_pem(cls, pem: bytes, name: str, *, password: bytes | None = None, kid: str | None = None) -> Key:
+    def from_pem(cls, pem: bytes, algorithm: str, *, password: bytes | None = None, kid: str | None = None) -> Key:
         """A private or public key from PEM (PKCS#8, PKCS#1, SEC 1, SPKI). KeyRejected `key_malformed`, or by policy."""
-        row = algorithm(name)
+        row = algorithm_named(algorithm)
         return cls(row, *load(pem, password, row, pem=True), kid)
 
     @classmethod
-    def from_der(cls, der: bytes, name: str, *, password: bytes | None = None, kid: str | None = None) -> Key:
+    def from_der(cls, der: bytes, algorithm: str, *, password: bytes | None = None, kid: str | None = None) -> Key:
         """A private or public key from DER. KeyRejected `key_malformed`, or by policy."""
-        row = algorithm(name)
+        row = algorithm_named(algorithm)
         return cls(row, *load(der, password, row, pem=False), kid)
 
     @classmethod
-    def from_jwk(cls, jwk: Mapping[str, Any], name: str | None = None) -> Key:
-        """A key from a JWK (RFC 7517). `name` is its algorithm where the JWK has no `alg`; where both stand they must agree."""
+    def from_jwk(cls, jwk: Mapping[str, Any], algorithm: str | None = None) -> Key:
+        """A key from a JWK (RFC 7517). `algorithm` is its own where the JWK has no `alg`; where both stand they must agree."""
         if not isinstance(jwk, Mapping):
             raise TypeError("from_jwk takes the JWK as a dict, not its text")
-        row = algorithm(name or jwk.get("alg"))
+        row = algorithm_named(algorithm or jwk.get("alg"))
         return cls(row, *read(jwk, row), jwk.get("kid"))
 
     @classmethod
-    def from_signer(cls, signer: Signer, public: bytes | Mapping[str, Any], name: str, *, kid: str | None = None) -> Key:
+    def from_signer(cls, signer: Signer, public: bytes | Mapping[str, Any], algorithm: str, *, kid: str | None = None) -> Key:
         """A key that never leaves its box: `signer` signs with it, `public` is its public half, in PEM, in DER or as a JWK.
 
         KeyRejected by policy, for a shared secret, and where `public` holds the private part: then it is not in the box alone.
@@ -103,13 +104,13 @@ class Key:
             raise TypeError("a signer has a method sign(data: bytes) -> bytes, or an async one")
         if not isinstance(public, bytes | Mapping):
             raise TypeError("public is the public half: bytes in PEM or DER, or a JWK")
-        row = algorithm(name)
+        row = algorithm_named(algorithm)
         if row.key_type == "oct":
-            raise KeyRejected("key_algorithm_misfit", f"{name} has no public half: a signer's key is for RSA, ECDSA or Ed25519")
+            raise KeyRejected("key_algorithm_misfit", f"{algorithm} has no public half: a signer's key is for RSA, ECDSA or Ed25519")
         if isinstance(public, Mapping):
-            half = cls.from_jwk(public, name)
+            half = cls.from_jwk(public, algorithm)
         else:
-            half = (cls.from_pem if public.lstrip().startswith(b"-----") else cls.from_der)(public, name)
+            half = (cls.from_pem if public.lstrip().startswith(b"-----") else cls.from_der)(public, algorithm)
         if half.can_sign:
             raise KeyRejected("key_private_part", "this is the private key itself, which is to stay with its signer: give the public half")
         return cls(row, half._public, None, kid or half.kid, signer)

@@ -12,15 +12,18 @@ from typing import Any, Self
 
 from stagedoor import jws
 from stagedoor.claims import ACCESS_TOKEN_TYP, Claims, check_audience, check_issuer, check_times, text_claim
+from stagedoor.entry import ANNOUNCE, Entry, Schedule
 from stagedoor.errors import ClaimRejected, KeyRejected
 from stagedoor.jwk import has_private_members
 from stagedoor.keys import Key
 from stagedoor.lifetime import seconds
-from stagedoor.ring import ANNOUNCE, Entry, Ring, Schedule
+from stagedoor.ring import Ring
 from stagedoor.vault import Vault
 
 JWKS_MAX_AGE = 300
 """Seconds that others may keep our JWKS at the most: never longer than a new key is announced before it signs."""
+MOST_TOGETHER = 50
+"""Keys that a schedule may have accepted at one time: many refuse a JWKS with very many."""
 _HEARD_WITHIN = 60
 _DEFAULT_ALGORITHMS = {
     ("RSA", None): "RS256",
@@ -66,7 +69,10 @@ class KeySet(Ring[Key]):
         it stands in the JWKS before it signs. `keep`: how long an old one verifies what it signed; the longest life of a token.
         OSError, StoreError, KeyRejected, ValueError where the place cannot be used.
         """
-        return cls._open(where, lambda _: _generated(algorithm), Schedule.of(rotate_every, announce, keep), clock)
+        schedule = Schedule.of(rotate_every, announce, keep)
+        if schedule.together > MOST_TOGETHER:
+            raise ValueError(f"rotate_every is so short beside keep that over {MOST_TOGETHER} keys would be accepted at one time")
+        return cls._open(where, lambda _: _generated(algorithm), schedule, clock)
 
     @classmethod
     def from_secret(cls, secret: bytes, algorithm: str = "HS256", *, clock: Callable[[], float] = time.time) -> Self:
@@ -115,11 +121,11 @@ class KeySet(Ring[Key]):
     def _read(written: dict[str, Any]) -> Key:
         return Key.from_jwk(written)
 
-    def _make(self, entries: list[Entry[Key]]) -> tuple[str | int, Key]:
+    def _make(self, entries: list[Entry[Key]], algorithm: str | None = None) -> tuple[str | int, Key]:
         latest = max(entries, key=lambda entry: entry.starts).value
         if latest.signer is not None:
             raise TypeError("a signer keeps this key: make the new one where it is, and a KeySet of both")
-        return _generated(latest.algorithm.name)
+        return _generated(algorithm or latest.algorithm.name)
 
     @property
     def max_age(self) -> int:
@@ -141,13 +147,13 @@ class KeySet(Ring[Key]):
         entries = [entry for entry in self.entries() if self.state(entry, moment) != "gone" and not entry.value.is_secret]
         return {"keys": [entry.value.jwk() for entry in entries]}
 
-    def rotate(self, *, keep: str | int | None = None, announce: str | int | None = None) -> Key:
-        """Announce a fresh key of the same algorithm, which signs after `announce` seconds.
+    def rotate(self, *, keep: str | int | None = None, announce: str | int | None = None, algorithm: str | None = None) -> Key:
+        """Announce a fresh key, of the same algorithm unless another is named, which signs after `announce` seconds.
 
         What signed before verifies for `keep` seconds more: the longest life of a token that it signed. Either may be left to what the
         set was opened with. It blocks where the keys are kept in a store. TypeError without any `keep`.
         """
-        return self._rotate(keep=keep, announce=announce).value
+        return self._rotate(keep=keep, announce=announce, make=lambda entries: self._make(entries, algorithm)).value
 
     def retire(self, kid: str) -> None:
         """For an emergency: no token of this key is accepted any more. If it signs, one that is announced takes over, or a fresh one.
@@ -163,6 +169,8 @@ class KeySet(Ring[Key]):
         tokens. With a signer's key SigningFailed, and TypeError where the signer must be awaited: it is called as it is, and may block.
         """
         self._check_kind(typ)
+        if not isinstance(claims, Mapping):
+            raise TypeError("claims is a mapping of names to values")
         if not claims.keys().isdisjoint({"iat", "exp"}):
             raise ValueError("iat and exp come from the clock and from expires=, not from the claims")
         try:
@@ -176,6 +184,8 @@ class KeySet(Ring[Key]):
     def verify(self, token: str, *, typ: str, issuer: str | None = None, audience: str | None = None) -> Claims:
         """The claims of a token of this kind. TokenError, as for access tokens; an `aud` that is not expected is refused too."""
         self._check_kind(typ)
+        if not isinstance(token, str):
+            raise TypeError("verify takes the token as text")
         now = self._clock()
         signed = jws.verify(token, self, now)
         jws.check_typ(signed, typ)

@@ -29,7 +29,7 @@ class PublishedKeys:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """The keys of this JWKS. DocumentRefused for private parts, a `kid` that stands twice, too many keys, or no list of keys."""
+        """The keys of this JWKS. DocumentRefused for private parts, two that sign under one `kid`, too many, or no list of keys."""
         found = document.get("keys")
         if not isinstance(found, list) or not all(isinstance(jwk, dict) for jwk in found):
             raise DocumentRefused("no JWKS: it needs a list 'keys' of objects")
@@ -37,9 +37,6 @@ class PublishedKeys:
             raise DocumentRefused(f"over {MOST} keys")
         if any(has_private_members(jwk) for jwk in found):
             raise DocumentRefused("it publishes private parts or shared secrets: whoever runs it must change its keys")
-        named = [jwk["kid"] for jwk in found if isinstance(jwk.get("kid"), str)]
-        if len(set(named)) != len(named):
-            raise DocumentRefused("two keys have one kid")
         return cls._sorted(found)
 
     @classmethod
@@ -54,8 +51,8 @@ class PublishedKeys:
                 continue
             if key is None:
                 passed_over[_name(jwk)] = "not a key for signatures of a kind that we know"
-            elif key.kid in keys:
-                raise DocumentRefused("two keys have one kid")  # one of them has none, and is named by its thumbprint
+            elif key.kid in keys and key.jwk() != keys[key.kid].jwk():
+                raise DocumentRefused("two keys for signatures have one kid")
             else:
                 keys[key.kid] = key
         return cls(keys, passed_over)

@@ -17,8 +17,9 @@ from types import MappingProxyType
 from typing import Self
 
 from stagedoor.encoding import decode, encode
+from stagedoor.entry import ANNOUNCE, Entry, Schedule
 from stagedoor.errors import InvalidRequest, KeySetUnavailable, MalformedToken, RefreshTokenUnknown
-from stagedoor.ring import ANNOUNCE, Entry, Ring, Schedule
+from stagedoor.ring import Ring
 from stagedoor.vault import Vault
 
 PREFIX = "sdr_"
@@ -83,7 +84,7 @@ class Peppers(Ring[bytes]):
 
         `keep` is one absolute lifetime of a session.
         """
-        return cls._open(where, lambda _: (1, secrets.token_bytes(32)), Schedule.of(rotate_every, announce, keep), clock)
+        return cls._open(where, _fresh, Schedule.of(rotate_every, announce, keep), clock)
 
     @staticmethod
     def _written(value: bytes) -> str:
@@ -97,10 +98,7 @@ class Peppers(Ring[bytes]):
         return pepper
 
     def _make(self, entries: list[Entry[bytes]]) -> tuple[str | int, bytes]:
-        taken = {int(entry.id) for entry in entries}
-        following = max(taken, default=0) + 1
-        # Sixteen bits of a token are its pepper's: after the last number those of peppers long gone come again.
-        return following if following <= _LAST_PEPPER else min(set(range(1, _LAST_PEPPER)) - taken), secrets.token_bytes(32)
+        return _fresh(entries)
 
     def rotate(self, *, keep: str | int | None = None, announce: str | int | None = None) -> int:
         """Announce a fresh pepper, current after `announce` seconds; older ones end `keep` seconds (one absolute lifetime) later; its id.
@@ -170,6 +168,14 @@ class Peppers(Ring[bytes]):
         if pepper is None:
             raise RefreshTokenUnknown(f"pepper {pepper_id} is not known here")
         return pepper
+
+
+def _fresh(entries: list[Entry[bytes]]) -> tuple[int, bytes]:
+    """A new pepper and its number beside these."""
+    taken = {int(entry.id) for entry in entries}
+    following = max(taken, default=0) + 1
+    # Sixteen bits of a token are its pepper's: after the last number those of peppers long gone come again.
+    return following if following <= _LAST_PEPPER else min(set(range(1, _LAST_PEPPER)) - taken), secrets.token_bytes(32)
 
 
 def attempt_hash(attempt: str, token: RefreshToken) -> bytes:

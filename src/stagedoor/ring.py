@@ -7,61 +7,23 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self
 
-from stagedoor.errors import MalformedToken
-from stagedoor.lifetime import seconds
+from stagedoor.entry import BY_HAND, Entry, Make, Schedule, T, current, in_order, is_due, retired, rotated, span
+from stagedoor.errors import AuthError, MalformedToken
 from stagedoor.secret_file import SecretFile
 from stagedoor.vault import Vault
 from stagedoor.watch import Watch
 
-T = TypeVar("T")
-Make = Callable[[list["Entry[T]"]], tuple[str | int, T]]
-"""(the entries of this moment) -> the id and the value of a new one."""
-
-ANNOUNCE = 360
-"""Seconds from the announcement of an entry until it is current, unless said otherwise: five minutes for whoever keeps a copy, and one
-for our own workers to hear of it, and for clocks that differ."""
 _log = logging.getLogger("stagedoor.keys")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[T]):
-    """One thing and its term, in Unix seconds."""
-
-    id: str | int
-    value: T = field(repr=False)
-    starts: float
-    """From when it is the current one."""
-    ends: float | None = None
-    """From when it is not accepted any more; None: not settled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """When a ring rotates by itself; all in seconds."""
-
-    every: int | None = None
-    """From one entry's start to the next one's; None: only by hand."""
-    announce: int = ANNOUNCE
-    keep: int | None = None
-    """How long an old entry is still accepted; None: to be said with each rotation."""
-
-    @classmethod
-    def of(cls, every: str | int | None, announce: str | int, keep: str | int | None) -> Schedule:
-        """From spans such as "90d". ValueError where they do not go together, or are none."""
-        lead = seconds(announce)
-        if every is None:
-            return cls(None, lead, None if keep is None else seconds(keep))
-        if keep is None:
-            raise ValueError("what rotates by itself needs keep=: how long old ones are still accepted")
-        if seconds(every) <= lead:
-            raise ValueError("rotate_every is longer than announce")
-        return cls(seconds(every), lead, seconds(keep))
 
 
 class Place(Protocol):
@@ -97,15 +59,16 @@ class Ring(Generic[T]):
         entries: Iterable[Entry[T]],
         *,
         place: Place | None = None,
-        schedule: Schedule = Schedule(),
+        schedule: Schedule = BY_HAND,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.schedule = schedule
         self._place = place
         self._clock = clock
         self._looked = 0.0
-        self._trouble: str | None = None
+        self._trouble = False
         self._watch = Watch(self)
+        self._lock, self._process = threading.Lock(), os.getpid()
         self._known = self._checked(entries)
 
     @staticmethod
@@ -123,6 +86,8 @@ class Ring(Generic[T]):
     @classmethod
     def _open(cls, where: str | Path | Vault, first: Make[T], schedule: Schedule, clock: Callable[[], float]) -> Self:
         """The ring in this file or vault, made with one entry when it is not there; of many processes one makes it."""
+        if not isinstance(where, str | Path | Vault):
+            raise TypeError(f"{cls.__name__}.open takes a path or a Vault: Vault(store.documents, master_key)")
         place: Place = where.document(cls.NAME) if isinstance(where, Vault) else SecretFile(where)
 
         def make(content: bytes | None) -> bytes | None:
@@ -132,6 +97,8 @@ class Ring(Generic[T]):
         ring = cls.__new__(cls)  # a subclass may build its own way
         Ring.__init__(ring, (), place=place, schedule=schedule, clock=clock)
         ring.reload()
+        if ring._current(clock()) is None:  # all have ended: nobody has rotated for long
+            ring._change(lambda entries: entries if current(in_order(entries), clock()) else [Entry(*first(entries), clock()), *entries])
         ring.watch()
         return ring
 
@@ -161,7 +128,7 @@ class Ring(Generic[T]):
 
     def state(self, entry: Entry[T], now: float) -> str:
         """ "announced", "current", "old" or "gone" at this moment."""
-        if entry.ends is not None and now >= entry.ends:
+        if entry.is_gone(now):
             return "gone"
         if entry is self._current(now):
             return "current"
@@ -180,113 +147,104 @@ class Ring(Generic[T]):
         entry = self._known.by_id.get(id_)
         if entry is None and self._look():
             entry = self._known.by_id.get(id_)
-        if entry is None or (entry.ends is not None and now >= entry.ends):
-            return None
-        return entry.value
+        return None if entry is None or entry.is_gone(now) else entry.value
 
     def reload(self) -> bool:
         """Read anew what another process may have changed; whether it had.
 
         OSError, ValueError, StoreError where it cannot be read: then nothing changes here.
         """
-        changed = False
-        # Until nothing is new: another thread may have read it earlier than we did, and be done later.
-        while self._place is not None and (found := self._place.read(self._known.stamp)) is not None:
+        if self._place is None:
+            return False
+        with self._own_lock():  # who read it earlier must not be done later
+            found = self._place.read(self._known.stamp)
+            if found is None:
+                return False
             stamp, content = found
-            self._known = self._checked(self._entries_of(content), stamp)
-            changed = True
-        return changed
+            before, self._known = self._known, self._checked(self._entries_of(content), stamp)
+        self._tell(before)
+        return True
 
     def tend(self) -> None:
         """Reload, and rotate if it is time; trouble is logged, once until it is over. The watch calls it every second."""
         try:
             self.reload()
-            if self._is_due(self._known.entries):
-                self._change(lambda entries: self._rotated(entries) if self._is_due(entries) else entries)
+            if is_due(self._known.entries, self.schedule, self._clock()):
+                self._change(self._rotated_if_due)
         except Exception as error:  # noqa: BLE001 - nobody is there to catch it
-            if self._trouble != str(error):
-                self._trouble = str(error)
-                _log.warning("%s cannot be looked after, what is known stays: %s", self._place, error)
+            if not self._trouble:
+                _log.warning("%s cannot be looked after, what is known stays: %s", self._place, str(error).partition("\n")[0])
+            self._trouble = True
         else:
-            self._trouble = None
+            if self._trouble:
+                _log.info("%s is looked after again", self._place)
+            self._trouble = False
 
-    def _rotate(self, *, keep: str | int | None, announce: str | int | None) -> Entry[T]:
+    def _tell(self, before: _Known[T]) -> None:
+        """Log what is new, and what has come to an early end."""
+        for entry in self._known.entries if before.entries else ():
+            was = before.by_id.get(entry.id)
+            if was is None:
+                _log.info("%s: %s is announced, current from %s", self._place, entry.id, _moment(entry.starts))
+            elif entry.is_gone(self._clock()) and (was.ends is None or was.ends > (entry.ends or 0.0)):
+                _log.warning("%s: %s was retired, and is accepted no more", self._place, entry.id)
+
+    def _rotate(self, *, keep: str | int | None, announce: str | int | None, make: Make[T] | None = None) -> Entry[T]:
         """Announce a new entry that is current after `announce` seconds; what is older ends `keep` seconds after that."""
         schedule = self.schedule
         if keep is not None or announce is not None:
             schedule = replace(
                 schedule,
-                keep=schedule.keep if keep is None else seconds(keep),
-                announce=schedule.announce if announce is None else seconds(announce),
+                keep=schedule.keep if keep is None else span(keep),
+                announce=schedule.announce if announce is None else span(announce),
             )
         if schedule.keep is None:
-            raise TypeError("keep= is how long old ones are still accepted: the longest life of what was made with them")
-        return self._change(lambda entries: self._rotated(entries, schedule))[0]
+            raise TypeError("keep= is how long old ones are still accepted: rotate(keep='1d'), or keep='1d' where this was opened")
+        return self._change(lambda entries: rotated(entries, make or self._make, schedule, self._clock()))[0]
 
     def _retire(self, id_: object) -> None:
-        """Accept this entry no more, from now on. If it was the current one, the next that is announced takes over, or a new one.
+        """Accept this entry no more, from now on, whatever a worker's clock says. LookupError where there is none of this id."""
+        self._change(lambda entries: retired(entries, id_, self._make, self._clock()))
 
-        LookupError where there is none of this id.
-        """
-
-        def retired(entries: list[Entry[T]]) -> list[Entry[T]]:
-            now = self._clock()
-            if all(entry.id != id_ or (entry.ends is not None and now >= entry.ends) for entry in entries):
-                raise LookupError(f"nothing here has the id {id_!r}")
-            changed = [replace(entry, ends=now) if entry.id == id_ else entry for entry in entries]
-            left = [entry for entry in changed if entry.ends is None or now < entry.ends]
-            if any(entry.starts <= now for entry in left):
-                return changed
-            if not left:
-                return [Entry(*self._make(changed), starts=now), *changed]
-            first = min(left, key=lambda entry: entry.starts)
-            return [replace(entry, starts=now) if entry is first else entry for entry in changed]
-
-        self._change(retired)
-
-    def _rotated(self, entries: list[Entry[T]], schedule: Schedule | None = None) -> list[Entry[T]]:
-        """With a new entry before them, and without those that are gone."""
-        rule = schedule or self.schedule
+    def _rotated_if_due(self, entries: list[Entry[T]]) -> list[Entry[T]]:
         now = self._clock()
-        starts = now + rule.announce
-        ends = starts + (rule.keep or 0)
-        # What was to start later (the clock went back, or this one is in a hurry) gives way: it would take over again, and end soon.
-        ending = (replace(e, starts=min(e.starts, starts), ends=ends if e.ends is None else e.ends) for e in entries)
-        return [Entry(*self._make(entries), starts=starts), *(e for e in ending if e.ends is None or now < e.ends)]
-
-    def _is_due(self, entries: Iterable[Entry[T]]) -> bool:
-        if self.schedule.every is None:
-            return False
-        latest = max((entry.starts for entry in entries), default=0.0)
-        return self._clock() >= latest + self.schedule.every - self.schedule.announce
+        return rotated(entries, self._make, self.schedule, now) if is_due(entries, self.schedule, now) else entries
 
     def _change(self, work: Callable[[list[Entry[T]]], list[Entry[T]]]) -> list[Entry[T]]:
         """Replace the entries, which another process may have changed since we last looked; they are then known here."""
         if self._place is None:
-            changed = work(list(self._known.entries))
-            self._known = self._checked(changed)
+            with self._own_lock():
+                changed = work(list(self._known.entries))
+                self._known = self._checked(changed)
             return changed
 
-        def rewritten(content: bytes | None) -> bytes:
+        def rewritten(content: bytes | None) -> bytes | None:
             nonlocal changed
             if content is None:
                 raise ValueError(f"{self._place} has gone")
-            changed = work(self._entries_of(content))
-            return self._document(changed)
+            before = self._entries_of(content)
+            changed = work(before)
+            self._checked(changed)  # what does not go together is not written either
+            return None if changed == before else self._document(changed)
 
         changed = []
-        self._place.change(rewritten)
+        try:
+            self._place.change(rewritten)
+        except AuthError:
+            with suppress(Exception):  # it may be written though its answer was lost
+                self.reload()
+            raise
         self.reload()
         return changed
 
     def _current(self, now: float) -> Entry[T] | None:
-        begins = None
-        for entry in self._known.entries:  # the latest first
-            if entry.ends is None or now < entry.ends:
-                if entry.starts <= now:
-                    return entry
-                begins = entry
-        return begins  # none has started: by our clock, which is behind that of whoever made it
+        return current(self._known.entries, now)
+
+    def _own_lock(self) -> threading.Lock:
+        """The lock, another one in a forked child: there nobody may be left to release the parent's."""
+        if self._process != os.getpid():
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
 
     def _look(self) -> bool:
         """Read a file again that changed, at most once a second; a vault is left to the watch: it may keep us waiting."""
@@ -300,7 +258,7 @@ class Ring(Generic[T]):
 
     def _checked(self, entries: Iterable[Entry[T]], stamp: object = None) -> _Known[T]:
         """These entries, if they go together; else ValueError."""
-        ordered = tuple(sorted(entries, key=lambda entry: -entry.starts))
+        ordered = in_order(entries)
         by_id: dict[object, Entry[T]] = {entry.id: entry for entry in ordered}
         if len(by_id) != len(ordered):
             raise ValueError("two entries have one id")
@@ -320,3 +278,7 @@ class Ring(Generic[T]):
     def _document(cls, entries: list[Entry[T]]) -> bytes:
         written = [{"id": e.id, "starts": e.starts, "ends": e.ends, "value": cls._written(e.value)} for e in entries]
         return json.dumps({"entries": written}, indent=1).encode("utf-8")
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(" ", "seconds")

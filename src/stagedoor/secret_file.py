@@ -71,10 +71,15 @@ class SecretFile:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """One writer at a time, over processes too: many workers that start at once make one entry."""
-    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder for {path.name}", str(path.parent)) from None
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing does not, while a child that was forked meanwhile has it open too
         os.close(descriptor)

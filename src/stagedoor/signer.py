@@ -6,6 +6,7 @@ Never knows a token, a network, or how a box is spoken to.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from stagedoor.algorithms import Algorithm
 from stagedoor.errors import AuthError, SigningFailed
+
+_log = logging.getLogger("stagedoor.keys")
 
 
 class Signer(Protocol):
@@ -39,6 +42,7 @@ def asking() -> Iterator[None]:
     except AuthError:
         raise
     except Exception as error:
+        _log.warning("the signer raised %s: %s", type(error).__name__, error)  # what is wrong with a box only it can say
         raise SigningFailed(f"the signer raised {type(error).__name__}") from error
 
 

@@ -16,6 +16,8 @@ from stagedoor.errors import AuthError, KeySetUnavailable, UnknownKey
 from stagedoor.jws import KeyFinder
 from stagedoor.keyset import KeySet
 
+_OR_ABSENT = "a text, several, or ABSENT"
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -54,9 +56,9 @@ class TrustedIssuer:
         if self.issuer is not ABSENT and not (isinstance(self.issuer, str) and self.issuer):
             raise ValueError("issuer: the exact iss, or ABSENT")
         if self.audience is not ABSENT:
-            object.__setattr__(self, "audience", texts("audience", self.audience))
+            object.__setattr__(self, "audience", texts("audience", self.audience, _OR_ABSENT))
         if self.typ is not ABSENT:
-            kinds = frozenset(kind.lower().removeprefix("application/") for kind in texts("typ", self.typ))
+            kinds = frozenset(kind.lower().removeprefix("application/") for kind in texts("typ", self.typ, _OR_ABSENT))
             if not all(kind and "/" not in kind for kind in kinds):
                 raise ValueError("typ: the kind of token, such as 'at+jwt' or 'JWT', or ABSENT")
             object.__setattr__(self, "typ", kinds)
@@ -189,15 +191,17 @@ class _SomeUnavailable(KeySetUnavailable):
         self.asked = asked
 
 
-def texts(name: str, value: str | Iterable[str]) -> frozenset[str]:
-    """One text or several, as a set. ValueError where there is none, an empty one or something else among them."""
+def texts(name: str, value: str | Iterable[str], choice: str = "a text, or several") -> frozenset[str]:
+    """One text or several, as a set. ValueError where there is none, an empty one or something else among them; TypeError for no text."""
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name}: {choice}")
     found = frozenset({value} if isinstance(value, str) else value)
     if not found or not all(isinstance(each, str) and each for each in found):
-        raise ValueError(f"{name}: a text, or several")
+        raise ValueError(f"{name}: {choice}")
     return found
 
 
 def check_finder(keys: object) -> None:
     """TypeError where this knows no keys: a text or bytes most of all, which is no key set yet."""
     if isinstance(keys, str | bytes | type) or not callable(getattr(keys, "find", None)):
-        raise TypeError("keys: hand over a KeySet; without keys nothing can be verified")
+        raise TypeError("keys: hand over a KeySet, or a RemoteKeySet(url); without keys nothing can be verified")

@@ -23,6 +23,7 @@ _SIZE = 32
 _NAME = 8
 _NONCE = 12
 _TRIES = 100
+_MAKE_ONE = "MasterKey.generate_text() or `stagedoor keys master-key` makes one"
 
 
 class Documents(Protocol):
@@ -48,7 +49,7 @@ class MasterKey:
             if not isinstance(each, bytes):
                 raise TypeError("a master key is 32 random bytes; MasterKey.parse takes its text, MasterKey.open its file")
             if len(each) != _SIZE or len(set(each)) < 8:
-                raise KeyRejected("master_key_malformed", f"a master key is {_SIZE} random bytes, such as secrets.token_bytes({_SIZE})")
+                raise KeyRejected("master_key_malformed", f"a master key is {_SIZE} random bytes: {_MAKE_ONE}")
         # The name stands with what is sealed, so that a wrong key is told from a broken document; it tells nothing of the key.
         self._ciphers = {hmac.digest(each, b"stagedoor master key name", "sha256")[:_NAME]: AESGCM(each) for each in (secret, *older)}
 
@@ -58,7 +59,7 @@ class MasterKey:
         try:
             return cls(*(decode(part.strip()) for part in text.split(",")))
         except (MalformedToken, AttributeError):
-            raise KeyRejected("master_key_malformed", f"a master key's text is base64url of {_SIZE} bytes") from None
+            raise KeyRejected("master_key_malformed", f"a master key's text is base64url of {_SIZE} bytes: {_MAKE_ONE}") from None
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -105,28 +106,31 @@ class Vault:
     """Where key sets and peppers are kept for many workers: `KeySet.open(vault)`, `Peppers.open(vault)`.
 
     `Vault(store.documents, MasterKey.open("master.key"))`. What the store has, a backup of it too, is of no use without the master key.
+    What is sealed under an older master key is sealed under the newest when it is opened or changed; `reseals=False`: only when changed.
     """
 
-    def __init__(self, documents: Documents, master_key: MasterKey) -> None:
+    def __init__(self, documents: Documents, master_key: MasterKey, *, reseals: bool = True) -> None:
         if not callable(getattr(documents, "write", None)):
             raise TypeError("a vault takes a store's documents: Vault(store.documents, …)")
         if not isinstance(master_key, MasterKey):
             raise TypeError("master_key is a MasterKey: MasterKey.open('master.key') or MasterKey.parse(text)")
         self._documents = documents
         self._master_key = master_key
+        self._reseals = reseals
 
     def document(self, name: str) -> SealedDocument:
         """The document of this name, whether it is there yet or not."""
-        return SealedDocument(self._documents, self._master_key, name)
+        return SealedDocument(self._documents, self._master_key, name, reseals=self._reseals)
 
 
 class SealedDocument:
     """One document of a vault. StoreError, KeyRejected."""
 
-    def __init__(self, documents: Documents, master_key: MasterKey, name: str) -> None:
+    def __init__(self, documents: Documents, master_key: MasterKey, name: str, *, reseals: bool) -> None:
         self._documents = documents
         self._master_key = master_key
         self._name = name
+        self._reseals = reseals
 
     def __str__(self) -> str:
         return f"the vault's {self._name}"
@@ -148,7 +152,7 @@ class SealedDocument:
             version, sealed = self._documents.read(self._name) or (0, None)
             content = None if sealed is None else self._master_key.unseal(sealed, self._name)
             changed = work(content)
-            if changed is None and sealed is not None and not self._master_key.seals(sealed):
+            if changed is None and self._reseals and sealed is not None and not self._master_key.seals(sealed):
                 changed = content
             if changed is None or self._documents.write(self._name, self._master_key.seal(changed, self._name), expected=version):
                 return

@@ -29,32 +29,46 @@ class Watch:
         self._owner = weakref.ref(owner)
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
-        if hasattr(os, "register_at_fork"):
-            this = weakref.ref(self)  # hooks cannot be taken back: they must keep nobody alive
-
-            def begin_again() -> None:
-                watch = this()
-                if watch is not None and watch._thread is not None:
-                    watch._begin()
-
-            os.register_at_fork(after_in_child=begin_again)
 
     def start(self) -> None:
         """Call from now on, unless that is done already; in each child of a fork too."""
         if self._thread is None:
+            _begin_again_in_children(self)
             self._begin()
 
     def stop(self) -> None:
         """Call no more. What is under way is waited for, but not for long: a database that hangs holds nobody up."""
         thread, self._thread = self._thread, None
         self._stopped.set()
-        if thread is not None:
+        if thread is not None and thread is not threading.current_thread():
             thread.join(_PATIENCE)
+
+    def go_on(self) -> None:
+        """In a child of a fork: the parent's thread is not there."""
+        if self._thread is not None:
+            self._begin()
 
     def _begin(self) -> None:
         self._stopped = threading.Event()  # another one: the lock of the old may have been held at a fork
         self._thread = threading.Thread(target=_run, args=(self._owner, self._stopped), name="stagedoor-watch", daemon=True)
         self._thread.start()
+
+
+_begun: weakref.WeakSet[Watch] = weakref.WeakSet()
+_hooked = threading.Event()
+
+
+def _begin_again_in_children(watch: Watch) -> None:
+    """By one hook for all: hooks cannot be taken back, and would keep something of each watch that ever was."""
+    if hasattr(os, "register_at_fork") and not _hooked.is_set():
+        _hooked.set()
+        os.register_at_fork(after_in_child=_begin_again)
+    _begun.add(watch)
+
+
+def _begin_again() -> None:
+    for watch in list(_begun):
+        watch.go_on()
 
 
 def _run(owner: weakref.ref[Watched], stopped: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from typing import Any
 
 import pytest
 
@@ -11,18 +12,23 @@ from stagedoor.errors import AuthError
 CLASSES = [
     value for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, AuthError) and not name.startswith("_")
 ]
-MADE = [
-    errors.UnknownKey(kid="k"),
-    errors.ClaimRejected("aud", "another"),
-    errors.TokenExpired(),
-    errors.TokenNotYetValid("nbf", "in the future"),
-    errors.TokenRevoked(session_id="s"),
-    errors.InsufficientScope("a b"),
-    errors.StepUpRequired(60),
-    errors.SessionRevoked(session_id="s"),
-    errors.TooManyAttempts(30),
-    errors.MethodNotAllowed("GET"),
-]
+
+
+def made() -> list[Any]:
+    return [
+        errors.UnknownKey(kid="k"),
+        errors.ClaimRejected("aud", "another"),
+        errors.TokenExpired(),
+        errors.TokenNotYetValid("nbf", "in the future"),
+        errors.TokenRevoked(session_id="s"),
+        errors.InsufficientScope("a b"),
+        errors.StepUpRequired(60),
+        errors.SessionRevoked(session_id="s"),
+        errors.TooManyAttempts(30),
+        errors.MethodNotAllowed("GET"),
+        errors.KeySetUnavailable(retry_after=30),
+        errors.KeySetUnavailable(),
+    ]
 
 
 def test_every_code_stands_once():
@@ -78,14 +84,14 @@ def test_status_and_error(cls: type[AuthError], status: int, error: str):
 
 def test_facts():
     """An error carries the fact that it is about."""
-    kid, claim, expired, early, revoked, scope, step, session, wait, method = MADE
+    kid, claim, expired, early, revoked, scope, step, session, wait, method, keys, later = made()
     assert kid.kid == "k"
     assert (claim.claim, claim.reason) == ("aud", "another")
     assert (expired.claim, early.claim) == ("exp", "nbf")
     assert revoked.session_id == session.session_id == "s"
     assert scope.required == "a b"
     assert step.max_age == 60
-    assert wait.retry_after == 30
+    assert (wait.retry_after, keys.retry_after, later.retry_after) == (30, 30, 1)
     assert method.allowed == "GET"
     assert kid.session_id is None
 
@@ -105,7 +111,7 @@ def test_a_request_error_tells_its_message():
 def test_an_error_without_a_message_still_speaks():
     """No refusal is an empty text."""
     for cls in CLASSES:
-        if cls not in {type(error) for error in MADE} and cls is not errors.ClaimRejected:
+        if cls not in {type(error) for error in made()} and cls is not errors.ClaimRejected:
             assert str(cls())
 
 

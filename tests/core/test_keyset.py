@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 
 from stagedoor import errors, jws
 from stagedoor.encoding import encode
+from stagedoor.errors import KeyRejected
 from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
+from stagedoor.refresh_token import Peppers
 from stagedoor.testing.clock import FixedClock
 
 from .material import ASYMMETRIC, NOW, SECRET, forge, header, key, public_half
@@ -287,3 +291,25 @@ def test_generate_and_secret(clock: FixedClock):
     for made in (KeySet.generate(clock=clock), KeySet.from_secret(SECRET, clock=clock), KeySet.generate("HS512", clock=clock)):
         assert made.verify(made.sign({}, typ="x", expires=60), typ="x")
     assert isinstance(KeySet.generate().signing(NOW), Key)
+
+
+def test_rotating_to_another_algorithm(tmp_path: Path):
+    """The next key may be of another algorithm; one that does not go with the others, or is none, changes nothing."""
+    keys = KeySet.open(tmp_path / "keys.json", keep="1d")
+    kid = keys.signing(time.time()).kid
+    for wrong in ("HS256", "none"):
+        with pytest.raises(KeyRejected):
+            keys.rotate(algorithm=wrong)
+    assert [entry.id for entry in KeySet.open(tmp_path / "keys.json").entries()] == [kid]
+    made = keys.rotate(algorithm="Ed25519", announce=1)
+    assert made.algorithm.name == "Ed25519"
+    assert KeySet.open(tmp_path / "keys.json").signing(time.time() + 2).kid == made.kid
+
+
+def test_a_schedule_with_very_many_keys(tmp_path: Path):
+    """A JWKS that many would refuse for its size is a ValueError at opening; as many peppers are no harm."""
+    spans = {"rotate_every": "1h", "keep": "7d"}
+    with pytest.raises(ValueError, match="at one time"):
+        KeySet.open(tmp_path / "keys.json", **spans)
+    assert KeySet.open(tmp_path / "keys.json", rotate_every="4h", keep="7d").schedule.together < 50
+    assert Peppers.open(tmp_path / "peppers.json", **spans).schedule.together > 100

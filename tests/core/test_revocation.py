@@ -43,6 +43,25 @@ def test_what_is_over_is_forgotten():
             revocations.check(f"s{n}", NOW + 19_999)
 
 
+def test_when_it_is_swept():
+    """At 1,024 records, and at twice as many as the last sweep left: a record that ends at this moment goes."""
+    revocations = Revocations()
+    for turn in range(3):
+        moment = NOW + 10 * turn
+        for n in range(1_023 - len(revocations)):
+            revocations.add(f"{turn}.{n}", until=moment + 10, now=moment)
+        assert len(revocations) == 1_023
+        revocations.add(f"kept {turn}", until=NOW + 960, now=moment + 10)
+        assert len(revocations) == turn + 1
+    for n in range(1_021):
+        revocations.add(f"live {n}", until=NOW + 960, now=NOW + 40)
+    for n in range(1_023):
+        revocations.add(f"short {n}", until=NOW + 50, now=NOW + 40)
+    assert len(revocations) == 2_047  # three before, 1,021, and 1,023 short ones
+    revocations.add("last", until=NOW + 960, now=NOW + 50)
+    assert len(revocations) == 1_025
+
+
 def test_many_live_records_are_all_kept():
     """The sweep takes only what is over."""
     revocations = Revocations()

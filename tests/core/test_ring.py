@@ -5,16 +5,17 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stagedoor.encoding import encode
+from stagedoor.entry import Schedule
 from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers
-from stagedoor.ring import Schedule
 from stagedoor.stores.memory import MemoryDocuments
 from stagedoor.testing.clock import FixedClock
 from stagedoor.vault import MasterKey, Vault
@@ -156,14 +157,87 @@ def test_retiring_with_a_successor_announced(ring: Any, clock: FixedClock):
 
 @pytest.mark.parametrize("kind", OPENED)
 def test_retiring_what_is_not_there(ring: Any, clock: FixedClock):
-    """An unknown id is a LookupError, and so is one that is gone already; nothing changes."""
+    """An unknown id is a LookupError; one that is retired already stays so, for whoever did not hear the first answer."""
     first = ring.entries()[0].id
     ring.retire(first)
     before = states(ring, NOW)
-    for unknown in (first, "no such", 999):
+    ring.retire(first)
+    for unknown in ("no such", 999):
         with pytest.raises(LookupError):
             ring.retire(unknown)
     assert states(ring, NOW) == before
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_what_was_to_end_never_takes_over_again(ring: Any, clock: FixedClock):
+    """Retired soon after it took over, a key is followed by a fresh one, not by the one before it; and something always goes on."""
+    first = ring.entries()[0].id
+    second = rotate(ring, keep=86_400, announce=300)
+    clock.forward(3600)
+    ring.retire(second)
+    third = ring.current(clock.now).id
+    assert third not in (first, second)
+    assert states(ring, clock.now) == {first: "old", second: "gone", third: "current"}
+    assert ring.current(clock.now + 10**8).id == third
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_retiring_what_is_announced(ring: Any, clock: FixedClock):
+    """The one that had made way for it goes on as if it had never been."""
+    first = ring.entries()[0].id
+    second = rotate(ring, keep=60, announce=300)
+    ring.retire(second)
+    assert ring.current(NOW + 10**8).id == first
+    third, fourth = rotate(ring, keep=60, announce=300), rotate(ring, keep=60, announce=600)
+    ring.retire(fourth)
+    assert [ring.current(NOW + later).id for later in (0, 300, 10**8)] == [first, third, third]
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_what_is_retired_is_so_on_every_clock(ring: Any, clock: FixedClock):
+    """A worker whose clock is behind neither accepts it nor makes anything with it."""
+    first = ring.entries()[0].id
+    ring.retire(first)
+    for behind in (1, 60, 3600, 10**8):
+        assert ring.find(first, NOW - behind) is None
+        assert ring.current(NOW - behind).id != first
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_rotating_beside_retiring(kind: type[Any], clock: FixedClock):
+    """Threads that rotate a ring in memory undo no retirement."""
+    ring = kind.generate(clock=clock)
+    first = ring.entries()[0].id
+    made, go_on = threading.Event(), threading.Event()
+    slow = ring._make
+
+    def slowly(entries: Any, *more: Any) -> Any:
+        made.set()
+        go_on.wait(0.3)  # the other thread cannot be done meanwhile
+        return slow(entries, *more)
+
+    ring._make = slowly
+    rotating = threading.Thread(target=lambda: ring.rotate(keep="1d"))
+    rotating.start()
+    made.wait(10)
+    ring._make = slow
+    ring.retire(first)
+    go_on.set()
+    rotating.join()
+    assert ring.find(first, NOW) is None
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_all_have_ended(kind: type[Any], clock: FixedClock, tmp_path: Path):
+    """Where nothing is left that anything could be made with, opening makes a fresh one, and keeps what else is there."""
+    path = tmp_path / "ring.json"
+    kind.open(path, clock=clock)
+    document = json.loads(path.read_bytes())
+    document["entries"][0]["ends"] = NOW - 1
+    path.write_text(json.dumps(document))
+    again = kind.open(path, clock=clock)
+    assert [again.state(entry, NOW) for entry in again.entries()] == ["current", "gone"]
+    assert len(kind.open(path, clock=clock).entries()) == 2
 
 
 @pytest.mark.parametrize("kind", OPENED)
@@ -175,7 +249,7 @@ def test_a_schedule(kind: type[Any], clock: FixedClock, tmp_path: Path):
         clock.now = NOW + later
         ring.tend()
         assert len(ring.entries()) == count, later
-        assert ring._trouble is None
+        assert not ring._trouble
     clock.now = NOW
     again = scheduled(kind, tmp_path / "other.json", clock)
     first = again.entries()[0].id
@@ -213,7 +287,14 @@ def test_a_worker_whose_clock_is_behind(kind: type[Any], clock: FixedClock, tmp_
 
 @pytest.mark.parametrize(
     "spans",
-    [{"rotate_every": "1d"}, {"rotate_every": 300, "keep": 60}, {"rotate_every": "soon", "keep": 60}, {"keep": 0}, {"announce": "x"}],
+    [
+        {"rotate_every": "1d"},
+        {"rotate_every": 300, "keep": 60},
+        {"rotate_every": "soon", "keep": 60},
+        {"keep": 0},
+        {"announce": "x"},
+        {"announce": "9999w"},
+    ],
 )
 @pytest.mark.parametrize("kind", OPENED)
 def test_schedules_that_are_none(kind: type[Any], spans: dict[str, Any], tmp_path: Path):

@@ -444,3 +444,17 @@ async def test_a_subject_that_not_every_store_can_keep(make: Callable[..., AnyIs
         with pytest.raises(ValueError, match="device"):
             await settle(issuer.issue("user", device=wrong))
     assert await settle(issuer.sessions("user")) == []
+
+
+async def test_a_check_that_raises_stop_iteration(make: Callable[..., AnyIssuer]):
+    """`next()` on nothing, in a plain check or in a `confirm`, is an error like others: nobody waits for ever, or gets None."""
+
+    def nothing(*_: Any) -> Any:
+        return next(iter(()))
+
+    issuer = make(subject_check=nothing)
+    pair = await login(issuer)
+    async with asyncio.timeout(5):
+        await refused(errors.SubjectCheckFailed, issuer, pair.refresh_token)
+    with pytest.raises((StopIteration, RuntimeError)):
+        await login(issuer, confirm=nothing)

@@ -1,5 +1,6 @@
 """Vault: documents that a store keeps and cannot read."""
 
+import fcntl
 import stat
 import subprocess
 import sys
@@ -115,8 +116,25 @@ def test_the_file_of_a_master_key(tmp_path: Path):
     with pytest.raises(PermissionError):
         MasterKey.open(path)
     path.chmod(0o600)
-    path.write_text("something else")
-    assert refused(MasterKey.open, path) == "master_key_malformed"
+    for other in (b"", b"something else", b"\xff" * 43, "é".encode() * 43):
+        path.write_bytes(other)
+        assert refused(MasterKey.open, path) == "master_key_malformed"
+
+
+def test_the_file_of_a_master_key_that_another_process_makes_meanwhile(tmp_path: Path):
+    """What lies there once it is our turn is taken, and not written over."""
+    path = tmp_path / "master.key"
+    with (tmp_path / "master.key.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        opened: list[MasterKey] = []
+        thread = threading.Thread(target=lambda: opened.append(MasterKey.open(path)))
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+        path.write_text(encode(MASTER))
+        path.chmod(0o600)
+    thread.join(5)
+    assert opened[0].unseal(MasterKey(MASTER).seal(b"x", "keys"), "keys") == b"x"
 
 
 def test_held_wrong(documents: MemoryDocuments):
@@ -228,3 +246,57 @@ def test_the_watch_ends_with_its_ring_and_begins_anew_in_a_child(tmp_path: Path)
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_happens_is_logged(documents: MemoryDocuments, caplog: pytest.LogCaptureFixture):
+    """A rotation elsewhere is told once, an early end as a warning, and that a store is back."""
+    caplog.set_level("INFO", "stagedoor.keys")
+    ours, theirs = KeySet.open(vault(documents), keep="1d"), KeySet.open(vault(documents), keep="1d")
+    assert caplog.text == ""
+    made = theirs.rotate().kid
+    theirs.retire(ours.entries()[0].id)
+    caplog.clear()
+    for _ in range(2):
+        ours.tend()
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert [level for level, _ in told] == ["INFO", "WARNING"]
+    assert made in told[0][1]
+    assert ours.entries()[-1].id in told[1][1]
+    caplog.clear()
+    documents.read = lambda name: (_ for _ in ()).throw(StoreError("down\nwith a second line"))
+    ours.tend()
+    documents.read = lambda name: (_ for _ in ()).throw(StoreError("down in another way"))
+    ours.tend()
+    del documents.read
+    ours.tend()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "second line" not in caplog.text
+
+
+def test_who_only_reads_reseals_nothing(documents: MemoryDocuments):
+    """A command that lists keys under new and old master keys leaves what machines with the old one alone can open."""
+    kid = KeySet.open(vault(documents)).entries()[0].id
+    reading = Vault(documents, MasterKey(OTHER, MASTER), reseals=False)
+    assert KeySet.open(reading).entries()[0].id == kid
+    assert KeySet.open(vault(documents)).entries()[0].id == kid
+    KeySet.open(reading).rotate(keep="1d")
+    assert refused(KeySet.open, vault(documents)) == "master_key_wrong"
+
+
+@pytest.mark.parametrize("kind", [KeySet, Peppers])
+def test_a_file_is_taken_over(kind: type[KeySet] | type[Peppers], documents: MemoryDocuments, tmp_path: Path):
+    """What a file holds stands in the vault under the same ids and terms, once: what is there already is not written over."""
+    path = tmp_path / "ring.json"
+    before = kind.open(path, keep="1d")
+    before.rotate()
+    for _ in range(2):
+        kind.take_over(path, vault(documents))
+        after = kind.open(vault(documents))
+        assert [(entry.id, entry.starts, entry.ends) for entry in after.entries()] == [
+            (entry.id, entry.starts, entry.ends) for entry in before.entries()
+        ]
+        assert [kind._written(entry.value) for entry in after.entries()] == [kind._written(entry.value) for entry in before.entries()]
+    assert documents.read(kind.NAME)[0] == 1
+    assert path.exists()
+    with pytest.raises(FileNotFoundError):
+        kind.take_over(tmp_path / "another.json", vault(documents))

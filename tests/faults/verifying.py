@@ -108,7 +108,7 @@ class _Side:
         if self._asked.wait_for_keys:
             await verifier.verify_async(text)
         else:
-            verifier.verify(text)
+            await asyncio.to_thread(verifier.verify, text)
 
 
 def _claims(text: str) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def test_another_master_key_stops_no_running_service(client: httpx2.Client, serv
     """What a running service knows stays, where somebody seals the keys under a master key that it has not got, and it says so once."""
     pair = login(client)
     text = f"{MasterKey.generate_text()},{Path(service.data / 'master.key').read_text().strip()}"
-    stagedoor("keys", "list", data=service.data, MASTER_KEY=text)
+    stagedoor("migrate", data=service.data, MASTER_KEY=text)
     within(HEARD, lambda: "cannot be looked after" in service.log)
     time.sleep(1.5)
     assert me(client, pair) == 200

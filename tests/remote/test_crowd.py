@@ -177,7 +177,7 @@ async def test_the_event_loop_is_never_held_up(server: KeyServer, behaviour: obj
         while not all(task.done() for task in waiting):
             assert await code_of(v.verify_async(good)) == "ok"
             await asyncio.sleep(0.005)
-    assert gap.longest < 0.25  # the machine may be busy; a wait for the server would be a whole second
+    assert gap.longest < 0.7  # the machine may be busy; a wait for the server would be a whole second
     assert {task.result() for task in waiting} == {"key_unknown"}
     assert server.count() == 2
 

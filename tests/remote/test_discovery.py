@@ -158,3 +158,18 @@ def test_issuers_that_are_refused(issuer: str) -> None:
     """An issuer is https, without query and fragment (RFC 8414 section 2)."""
     with pytest.raises(ValueError, match=r"^issuer "):
         RemoteKeySet.discover(issuer)
+
+
+async def test_an_issuer_that_moves_its_keys(server: KeyServer, metadata: dict[str, Any]) -> None:
+    """The metadata are asked for again after an hour, though the old address still answers."""
+    server.documents[OPENID] = metadata
+    server.documents["/elsewhere"] = {"keys": [SECOND.jwk()]}
+    clock = FixedClock()
+    keys = RemoteKeySet.discover(server.origin, clock=clock)
+    assert await code(keys) == "ok"
+    server.documents[OPENID] = {**metadata, "jwks_uri": f"{server.origin}/elsewhere"}
+    clock.forward(1800)
+    assert await code_of(verifier(keys).verify_async(token(SECOND))) == "key_unknown"
+    clock.forward(1800)
+    assert await code_of(verifier(keys).verify_async(token(SECOND))) == "ok"
+    assert asked(server).count(OPENID) == 2

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import socket
+import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -289,3 +294,46 @@ def test_without_an_event_loop_find_waits(server: KeyServer, clock: FixedClock) 
     with pytest.raises(KeySetUnavailable):
         v.verify(token())
     assert server.count() == 4
+
+
+async def test_names_that_are_not_resolved_hold_nobody_up(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that hangs far beyond the time limit: known keys go on, and who waited is answered at the limit."""
+    go_on = threading.Event()
+    resolve = socket.getaddrinfo
+    keys = RemoteKeySet(server.url.replace("127.0.0.1", "localhost"), cool_down=1, max_age=1, timeout=1)
+    server.headers["Cache-Control"] = "max-age=1"
+    assert await code_of(verifier(keys).verify_async(token())) == "ok"
+
+    def hanging(*asked: Any, **more: Any) -> Any:
+        go_on.wait(20)
+        return resolve(*asked, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    try:
+        await asyncio.sleep(1.1)
+        begun = time.perf_counter()
+        assert await code_of(verifier(keys).verify_async(token())) == "ok"
+        assert time.perf_counter() - begun < 2.5
+        begun = time.perf_counter()
+        assert await code_of(verifier(keys).verify_async(token())) == "ok"
+        assert time.perf_counter() - begun < 0.5
+    finally:
+        go_on.set()
+
+
+async def test_a_log_that_fails_ends_no_fetching(server: KeyServer, keys: RemoteKeySet, clock: FixedClock) -> None:
+    """Where an application's logging raises, the next fetch is made all the same."""
+
+    def broken(record: Any) -> bool:
+        raise RuntimeError("an application's filter")
+
+    log = logging.getLogger("stagedoor.keys")
+    log.addFilter(broken)
+    server.behaviour = closes_at_once
+    try:
+        assert await code_of(verifier(keys).verify_async(token())) == "keys_unavailable"
+    finally:
+        log.removeFilter(broken)
+    server.behaviour = None
+    clock.forward(10)
+    assert await code_of(verifier(keys).verify_async(token())) == "ok"

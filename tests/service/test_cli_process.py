@@ -78,6 +78,7 @@ def test_serving_without_an_account_says_how_to_add_one(tmp_path: Path):
     assert process.stderr is not None
     try:
         assert process.stdout.readline() == f"Stagedoor serves http://localhost:{port} from new\n"
+        assert process.stderr.readline().startswith("stagedoor: hint: made new/master.key: keep a copy elsewhere; ")
         assert process.stderr.readline() == (
             "stagedoor: hint: there is no account yet: add one with `stagedoor users add NAME --data new`\n"
         )

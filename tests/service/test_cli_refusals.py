@@ -20,6 +20,8 @@ def test_adding_refuses_in_two_lines(transcript: Transcript):
     """What is wrong with a name, a password or a scope is said, with a hint, and nothing is added."""
     transcript(
         """
+        $ stagedoor migrate --data data
+        …
         $ echo 'short' | stagedoor users add ada --password-stdin --data data
         stagedoor: error: a password has 8 to 1024 characters
         stagedoor: hint: `stagedoor users add --help` says what names, passwords and scopes there can be
@@ -120,6 +122,7 @@ def test_a_password_is_never_an_argument(transcript: Transcript):
         "keys rotate",
         "keys retire x",
         "keys jwks",
+        "keys start-over --yes",
         "peppers list",
         "peppers rotate",
         "peppers retire 1",
@@ -132,7 +135,7 @@ def test_reading_commands_make_no_folder(transcript: Transcript, tmp_path: Path,
         """
         $ stagedoor {command} --data data
         stagedoor: error: there is no Stagedoor in data (no such folder)
-        stagedoor: hint: name another folder with --data, or run `stagedoor migrate`
+        stagedoor: hint: name the folder with --data, which after `make demo` is demo-data; `stagedoor serve` makes a new one
         (exit 1)
         """,
         command=command,

@@ -60,6 +60,7 @@ def test_a_store_that_does_not_answer(transcript: Transcript, tmp_path: Path):
             port=str(free_port()),
         )
     assert not list((tmp_path / "data").iterdir())
+    transcript("$ stagedoor migrate --data data\n…")
     for scheme in ("redis", "redis+cluster"):
         transcript(
             """
@@ -97,6 +98,7 @@ def test_a_second_machine_needs_the_master_key_of_the_first(transcript: Transcri
         """
         $ STAGEDOOR_DATABASE={url} stagedoor migrate --data first
         the tables in {url} are up to date
+        stagedoor: hint: made first/master.key: keep a copy elsewhere; …
         $ STAGEDOOR_DATABASE={url} stagedoor migrate --data second
         stagedoor: error: the keys in {url} are sealed, and second/master.key is missing
         stagedoor: hint: copy master.key from the data folder of a machine that uses this database, or from a backup; or set …
@@ -127,6 +129,7 @@ def test_a_redis_that_evicts(transcript: Transcript, tmp_path: Path):
         transcript(
             """
             $ STAGEDOOR_SESSIONS={url} stagedoor migrate --data data
+            stagedoor: hint: made data/master.key: keep a copy elsewhere; …
             stagedoor: error: the store cannot be used: this Redis evicts keys …: sessions would be lost
             stagedoor: hint: set its maxmemory-policy to noeviction, or add ?allow_eviction=true to the URL in STAGEDOOR_SESSIONS
             (exit 1)
@@ -142,6 +145,7 @@ def test_a_node_of_a_cluster(transcript: Transcript, redis_cluster: Cluster):
     transcript(
         """
         $ STAGEDOOR_SESSIONS={url} stagedoor migrate --data data
+        stagedoor: hint: made data/master.key: keep a copy elsewhere; …
         stagedoor: error: the store cannot be used: this Redis is a node of a cluster
         stagedoor: hint: write redis+cluster:// (or rediss+cluster://) in the URL in STAGEDOOR_SESSIONS
         (exit 1)

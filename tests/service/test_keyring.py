@@ -171,7 +171,7 @@ def test_they_rotate_by_themselves(tmp_path: Path):
     with opened(tmp_path / "data", clock=clock, key_rotation="30d", refresh_absolute="60d") as house:
         begun = clock()
         for ring, keep in ((house.keys, DAY), (house.peppers, 60 * DAY + 60)):
-            clock.now = begun + 30 * DAY - 301
+            clock.now = begun + 30 * DAY - 361
             ring.tend()
             assert [entry.ends for entry in ring.entries()] == [None]
             clock.now += 1

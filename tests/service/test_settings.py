@@ -19,6 +19,13 @@ def refused(environment: dict[str, str] | None = None, file: Path | None = None,
     return caught.value
 
 
+def test_a_rotation_that_publishes_very_many_keys():
+    """Keys that change hourly beside tokens that live for a week: refused with the reason."""
+    with pytest.raises(SettingsError, match="key_rotation"):
+        Settings.load({"STAGEDOOR_KEY_ROTATION": "1h", "STAGEDOOR_ACCESS": "7d"})
+    assert Settings.load({"STAGEDOOR_KEY_ROTATION": "1h", "STAGEDOOR_ACCESS": "1d"}).key_rotation == "1h"
+
+
 def test_defaults_are_those_of_the_design():
     """With nothing given, every setting has its documented default and says so."""
     settings = Settings.load({})

@@ -31,7 +31,7 @@ for number in range(count):
         keys, peppers = KeySet.open(vault), Peppers.open(vault)
         made = peppers.rotate(keep="1d")
         keys.reload()
-        print(json.dumps([[e.id for e in keys.entries()], made]), flush=True)
+        os.write(1, (json.dumps([[e.id for e in keys.entries()], made]) + "\\n").encode())
         os._exit(0)
 os.write(go[1], b"x" * count)
 failed = [status for _ in range(count) if (status := os.waitstatus_to_exitcode(os.wait()[1]))]

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from stagedoor.errors import StoreError
 from stagedoor.service.composition import Composition, compose
+from stagedoor.service.keyring import MASTER_KEY
 from stagedoor.service.settings import Settings
 from stagedoor.service.terminal import Problem, lacks_tables, say, store_trouble
 
@@ -28,7 +30,8 @@ def with_house(settings: Settings, work: Callable[[Composition], Any], *, create
     """Do this work (sync or async) on what the data folder holds; with `create`, make and migrate it first. Problem for a StoreError."""
 
     async def run() -> Any:
-        house = compose(settings, create=create)
+        with told_of_master_key(settings):
+            house = compose(settings, create=create)
         try:
             if create:
                 await house.migrate()
@@ -37,8 +40,25 @@ def with_house(settings: Settings, work: Callable[[Composition], Any], *, create
         finally:
             await house.close()
 
-    try:
+    with store_trouble_told(settings):
         return asyncio.run(run())
+
+
+@contextmanager
+def told_of_master_key(settings: Settings) -> Iterator[None]:
+    """Say so when a master key was made in here: it is the one thing that no backup of the database has."""
+    path = settings.data / MASTER_KEY
+    was_there = path.exists()
+    yield
+    if not was_there and path.exists():
+        say("hint", f"made {path}: keep a copy elsewhere; without it all keys and sessions are lost")
+
+
+@contextmanager
+def store_trouble_told(settings: Settings) -> Iterator[None]:
+    """A StoreError in here is a Problem."""
+    try:
+        yield
     except StoreError as error:
         place = "store" if settings.session_store else "database"
         raise Problem(f"the {place} cannot be used: {store_trouble(error)}", _hint(error, settings)) from None

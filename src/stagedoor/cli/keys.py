@@ -10,11 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from stagedoor.cli.house import settings_of, with_house
+from stagedoor.cli.house import settings_of, store_trouble_told, told_of_master_key, with_house
 from stagedoor.cli.options import Announce, Data, Json, group, span
-from stagedoor.service.composition import Composition
+from stagedoor.service.composition import Composition, start_over
+from stagedoor.service.settings import ALGORITHMS
 from stagedoor.service.terminal import Moment, Problem, print_json, print_rows, say
 from stagedoor.vault import MasterKey
+
+Algorithm = Annotated[str | None, typer.Option("--algorithm", metavar="NAME", help="ES256, RS256 or Ed25519.")]
 
 keys = group("Keys: what access tokens are signed with.")
 
@@ -31,7 +34,7 @@ def keys_list(as_json: Json = False, data: Data = None) -> None:
         now = time.time()
         found = [(entry, entry.value, house.keys.state(entry, now)) for entry in house.keys.entries()]
         return [
-            (key.kid, key.algorithm.name, words.get(state, state), Moment.of(entry.starts or None), Moment.of(entry.ends))
+            (key.kid, key.algorithm.name, words.get(state, state), Moment.of(entry.starts or None), Moment.of(entry.ends or None))
             for entry, key, state in found
         ]
 
@@ -39,17 +42,19 @@ def keys_list(as_json: Json = False, data: Data = None) -> None:
 
 
 @keys.command("rotate", epilog="Example: stagedoor keys rotate --announce 1h")
-def keys_rotate(announce: Announce = "6m", data: Data = None) -> None:
+def keys_rotate(announce: Announce = "6m", algorithm: Algorithm = None, data: Data = None) -> None:
     """Announce a new signing key; prints its id.
 
-    It has the algorithm of the one that signs now. It stands in the JWKS at once and signs after 6 minutes, when everybody who caches the
-    JWKS knows it. The old key then checks what it signed for a day, or for one access token's life where that is longer. Every running
-    `stagedoor serve` on this database hears of it within a second. STAGEDOOR_KEY_ROTATION does this by itself.
+    It has the algorithm of the one that signs now, or another one (--algorithm). It stands in the JWKS at once and signs after 6 minutes,
+    when everybody who caches the JWKS knows it. The old key then checks what it signed for a day, or for one access token's life where that
+    is longer. Every running `stagedoor serve` on this database hears of it within a second. STAGEDOOR_KEY_ROTATION does this by itself.
     """
     lead = span(announce, "--announce")
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise Problem(f"{algorithm!r} is no algorithm for this service", f"choose one of {', '.join(ALGORITHMS)}")
 
     def rotate(house: Composition) -> tuple[str, int]:
-        return house.keys.rotate(announce=lead).kid, house.keys.max_age
+        return house.keys.rotate(announce=lead, algorithm=algorithm).kid, house.keys.max_age
 
     kid, max_age = with_house(settings_of(data=data), rotate)
     print(kid)
@@ -101,3 +106,27 @@ def keys_master_key(data: Data = None) -> None:
     folder.
     """
     print(MasterKey.generate_text())
+
+
+@keys.command("start-over", epilog="Example: stagedoor keys start-over --yes")
+def keys_start_over(
+    yes: Annotated[bool, typer.Option("--yes", help="Really do it: no command brings the old ones back.")] = False,
+    data: Data = None,
+) -> None:
+    """For when the master key is lost: make fresh keys and peppers.
+
+    Those that cannot be opened are forgotten, and fresh ones sealed under the master key of now: STAGEDOOR_MASTER_KEY, else master.key in
+    the data folder, which is made where it is missing. Accounts stay; everybody logs in again. What can be opened is left alone. Then start
+    every `stagedoor serve` on this database again, all with this one master key: one that runs with another goes on with the keys that it
+    knows.
+    """
+    settings = settings_of(data=data)
+    if not yes:
+        raise Problem("everybody logs in again after this", "nothing was changed: add --yes if the master key is lost for good")
+    with store_trouble_told(settings), told_of_master_key(settings):
+        made = start_over(settings)
+    if not made:
+        print("nothing was changed: the keys and the peppers can be opened")
+        return
+    print(f"made fresh {' and '.join(made)}")
+    say("hint", "everybody logs in again; start every `stagedoor serve` on this database again, all with this master key")

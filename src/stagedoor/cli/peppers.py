@@ -29,7 +29,7 @@ def peppers_list(as_json: Json = False, data: Data = None) -> None:
     def rows(house: Composition) -> list[tuple[Any, ...]]:
         now = time.time()
         return [
-            (entry.id, house.peppers.state(entry, now), Moment.of(entry.starts or None), Moment.of(entry.ends))
+            (entry.id, house.peppers.state(entry, now), Moment.of(entry.starts or None), Moment.of(entry.ends or None))
             for entry in house.peppers.entries()
         ]
 

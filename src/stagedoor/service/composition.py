@@ -18,10 +18,9 @@ from stagedoor.event import Listener, log
 from stagedoor.issuer import Issuer
 from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers
-from stagedoor.service import data_folder
+from stagedoor.service import data_folder, keyring
 from stagedoor.service.accounts import Accounts
 from stagedoor.service.data_folder import DATABASE, DataError
-from stagedoor.service.keyring import open_keyring
 from stagedoor.service.passwords import Passwords
 from stagedoor.service.settings import Settings
 from stagedoor.service.store_url import StoreURL
@@ -89,13 +88,12 @@ def compose(
     folder = settings.data
     if create:
         data_folder.make(folder, with_database=not settings.database)
-    elif not settings.database and not (folder / DATABASE).is_file():
-        missing = DATABASE if folder.is_dir() else "no such folder"
-        raise DataError(f"there is no Stagedoor in {folder} ({missing})", "name another folder with --data, or run `stagedoor migrate`")
+    else:
+        _check_is_there(settings)
     database = _database(settings)
     store = database if settings.session_store == settings.database else _store(settings.sessions)
     try:
-        keys, peppers = open_keyring(settings, database, create=create, clock=clock)
+        keys, peppers = keyring.open_keyring(settings, database, create=create, clock=clock)
     except BaseException:
         database.database.close()
         raise
@@ -116,6 +114,26 @@ def compose(
     )
     accounts = Accounts(database.database, passwords, clock=clock)
     return Composition(settings, database, store, keys, peppers, issuer, accounts, passwords)
+
+
+def start_over(settings: Settings, *, clock: Callable[[], float] = time.time) -> list[str]:
+    """As keyring.start_over, on the database of these settings. It blocks."""
+    _check_is_there(settings)
+    database = _database(settings)
+    try:
+        return keyring.start_over(settings, database, clock=clock)
+    finally:
+        database.database.close()
+
+
+def _check_is_there(settings: Settings) -> None:
+    folder = settings.data
+    if settings.database or (folder / DATABASE).is_file():
+        return
+    if folder.is_dir():
+        raise DataError(f"there is no Stagedoor in {folder} ({DATABASE})", "name another folder with --data, or run `stagedoor migrate`")
+    hint = "name the folder with --data, which after `make demo` is demo-data; `stagedoor serve` makes a new one"
+    raise DataError(f"there is no Stagedoor in {folder} (no such folder)", hint)
 
 
 def _database(settings: Settings) -> SQLStore:

@@ -26,6 +26,7 @@ PREFIX = "STAGEDOOR_"
 CONFIG = "STAGEDOOR_CONFIG"
 ALGORITHMS = ("ES256", "RS256", "Ed25519")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+_ROTATIONS_IN_A_LIFE = 40
 _LONGEST = 3650 * 86_400
 _SHORTEST_ROTATION = 3600  # each key is announced first, and stays in the JWKS for a day after its time
 
@@ -125,6 +126,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 f"retry_window ({settings.retry_window}) is not shorter than refresh_idle ({settings.refresh_idle}), from {blamed}",
                 "make retry_window shorter; 60s is a good value",
+            )
+        if settings.key_rotation and seconds(settings.access) > _ROTATIONS_IN_A_LIFE * seconds(settings.key_rotation):
+            raise SettingsError(
+                f"key_rotation ({settings.key_rotation}) is very short beside access ({settings.access})",
+                f"a token lives for {_ROTATIONS_IN_A_LIFE} rotations at the most, because the key of each is published meanwhile",
             )
         return settings
 
