@@ -6,7 +6,7 @@ CASES ?= 10000000
 SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz interop lint types wheel servers clean
+.PHONY: help demo test faults fuzz mutants interop lint types wheel servers clean
 
 help: ## show these lines
 	@sed -n 's/^\([a-z]*\): ## /  make \1  /p' Makefile | expand -t 4
@@ -28,6 +28,10 @@ fuzz: ## CASES tokens against PyJWT and joserfc, then SECONDS of atheris; goes o
 	@PYTHONPATH=tests .venv/bin/python -m fuzz differential --cases $(CASES)
 	@[ $(SECONDS) = 0 ] || .ci/environment .venv-fuzz fuzz
 	@[ $(SECONDS) = 0 ] || PYTHONPATH=tests .venv-fuzz/bin/python -m fuzz coverage --seconds $(SECONDS)
+
+mutants: ## mutation testing of the core, compared with tests/mutation/explained.txt (FILES="jws keys", of src/stagedoor; about an hour for all)
+	@.ci/environment .venv-mutants mutants
+	@PYTHONPATH=tests .venv-mutants/bin/python -m mutation $(FILES)
 
 interop: ## tokens of a NestJS application through our Verifier, and ours through its guards (INTEROP=wheel: not this machine's Node)
 	@.ci/environment .venv dev

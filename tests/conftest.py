@@ -20,10 +20,13 @@ _numbers = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills servers is marked: one run of it is enough where the same suite runs on several Pythons."""
+    """What kills servers, and what is long and asks nothing of a Python, is marked: one run of it is enough on a machine with several."""
     for item in items:
-        if item.path.relative_to(HERE).parts[0] in ("faults", "servers"):
+        folder = item.path.relative_to(HERE).parts[0]
+        if folder in ("faults", "servers"):
             item.add_marker("faults")
+        if folder in ("attacks", "fuzz"):
+            item.add_marker("once")
 
 
 @pytest.fixture(scope="session")

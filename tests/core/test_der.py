@@ -1,12 +1,14 @@
 """What is found out of a key in PEM or DER that no library loads: the policy's code where its numbers can be read, else key_malformed."""
 
+from collections.abc import Callable
+
 import pytest
 
 from stagedoor.errors import KeyRejected
 from stagedoor.keys import Key
 
 from . import defects
-from .defects import CURVE_NAMES, EC_NAME, bits, integer, sequence, sound, spki, tagged, traditional, with_rsa
+from .defects import CURVE_NAMES, EC_NAME, bits, integer, octets, sequence, sound, spki, tagged, traditional, with_rsa
 
 
 def code(der: bytes, name: str) -> str:
@@ -45,3 +47,18 @@ def test_a_length_that_der_does_not_have():
     """The indefinite length of BER (X.690 section 8.1.3.6) is not read."""
     inner = traditional(with_rsa(e=3))
     assert code(b"\x30\x80" + inner[inner.index(b"\2\1\0") :] + b"\0\0", "RS256") == "key_malformed"
+
+
+@pytest.mark.parametrize("missing", [1, 2, 200])
+def test_what_is_cut_off(missing: int):
+    """Of a text that ends too early no number is read."""
+    assert code(traditional(with_rsa(e=3))[:-missing], "RS256") == "key_malformed"
+
+
+@pytest.mark.parametrize("wrap", [sequence, lambda inner: tagged(0xA0, inner), octets, lambda inner: bits(sequence(inner))])
+def test_what_is_wrapped_too_deeply(wrap: Callable[[bytes], bytes]):
+    """A number under a thousand others' wrappings is not looked for, and nothing runs out of depth."""
+    der = integer(5)
+    for _ in range(1_000):
+        der = wrap(der)
+    assert code(sequence(der), "RS256") == "key_malformed"

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from stagedoor import TrustedIssuer, errors
+from stagedoor import ABSENT, KeySet, Revocations, TrustedIssuer, Verifier, errors
 from stagedoor.keys import Key
+from stagedoor.testing.clock import FixedClock
+from stagedoor.trusted_issuer import TrustedKeys
 
 from .material import NOW, SECRET, forge, key, public_half
 from .test_several_issuers import CLAIMS, NEST, OWN, SSO, Remote, of, refused, token
@@ -114,6 +116,38 @@ async def test_nobody_learned(down: bool):
         with pytest.raises(errors.UnknownKey):
             await other.verify_async(token("own", "own", kid=None))
     assert len(told) == 1
+
+
+async def test_what_learning_answers():
+    """That nothing was learned is said: then nobody verifies once more."""
+    keys = TrustedKeys([OWN, remote(Remote(learns=asks_nobody))], NOW)
+    assert await keys.learn(errors.UnknownKey()) is False
+    assert await keys.learn(errors.UnknownKey(kid="k")) is False
+
+
+async def asks_nobody(error: errors.AuthError) -> bool:
+    return False
+
+
+async def test_keys_that_never_learn():
+    """A set of one's own has nobody to ask: the refusal stands."""
+    issuer = Verifier("https://auth.example", audience="https://api.example", keys=KeySet(key("RS256")), revocations=Revocations())
+    with pytest.raises(errors.UnknownKey):
+        await issuer.verify_async(token("own", "own"))
+
+
+def test_a_nameless_set_while_it_rotates():
+    """With two keys it cannot be said which is meant; from the moment on at which the old one ends there is one again."""
+    clock = FixedClock(NOW)
+    keys = KeySet(key("HS256"), clock=clock)
+    keys.rotate(keep="1h", announce="1m")
+    issuer = TrustedIssuer("https://auth.example", audience="orders", keys=keys, kid=ABSENT)
+    ends = NOW + 60 + 3600
+    both = TrustedKeys([issuer], ends)
+    assert both.find(None, ends - 1) is None
+    found = both.find(None, ends)
+    assert found is not None
+    assert found.kid == keys.signing(ends).kid
 
 
 async def test_one_that_raises_keeps_no_other_from_learning():

@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from functools import cache
+from os.path import commonprefix
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ _RAISED = {
 }
 _FIRST_IS_NO_TEXT = {"KeyRejected", "ClaimRejected", "TokenNotYetValid", "TokenExpired", "PermissionError"}
 """Their first argument is a code, a claim's name or a number; in all others it is the message."""
+_LONG, CUT = 120, "…"
 _CODECS = {"encode", "decode"}
 
 
@@ -60,7 +62,7 @@ class Mutants:
         where, number = self._place(name)
         was, becomes = (ast.unparse(self._functions[where, which]).splitlines() for which in ("orig", number))
         lines = [line for line in difflib.ndiff(was, becomes) if line[0] in "-+"]
-        return Change(where, *(" / ".join(line[2:].strip() for line in lines if line[0] == sign) for sign in "-+"))
+        return Change(where, *_narrowed(*(" / ".join(line[2:].strip() for line in lines if line[0] == sign) for sign in "-+")))
 
     def is_text(self, name: str) -> bool:
         """Whether it changed no more than the text of a message, what only a type checker reads, or the case of a codec's name."""
@@ -74,6 +76,15 @@ class Mutants:
         found = _MUTANT.fullmatch(name.rpartition(".")[2])
         assert found, name
         return ".".join(filter(None, (name.split(".")[-2], found["cls"], found["name"]))), found["number"]
+
+
+def _narrowed(was: str, becomes: str) -> tuple[str, str]:
+    """Of long lines the part that differs, and a little around it."""
+    if max(len(was), len(becomes)) <= _LONG:
+        return was, becomes
+    begin = max(0, len(commonprefix([was, becomes])) - _LONG // 2)  # noqa: RUF071
+    end = max(0, len(commonprefix([was[begin:][::-1], becomes[begin:][::-1]])) - _LONG // 4)  # noqa: RUF071
+    return tuple((CUT if begin else "") + text[begin : len(text) - end] + (CUT if end else "") for text in (was, becomes))  # type: ignore
 
 
 def _without_texts(function: ast.AST, cls: str) -> str:

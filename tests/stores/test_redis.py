@@ -559,7 +559,7 @@ def test_a_revocation_waits_for_replicas(own: Redis, tmp_path: Path):
 def test_an_unacknowledged_revocation_stays_in_the_list(own: Redis, monkeypatch: pytest.MonkeyPatch):
     """While no replica has acknowledged it, a revoked session does not leave its subject's list, however old it is."""
     monkeypatch.setattr(sessions, "GRACE", 0.0)
-    monkeypatch.setattr(sessions, "_ACKNOWLEDGED_IN", 50)
+    monkeypatch.setattr(sessions, "ACKNOWLEDGED_IN", 50)
     store, careless = SyncRedisStore(own.url, replicas=1), SyncRedisStore(own.url)
     row = login(store, a_session())
     careless.revoke(row.id, "logout", 0.0)

@@ -145,6 +145,7 @@ def test_a_file_of_the_first_version_is_brought_up(tmp_path: Path):
         connection.execute("CREATE INDEX stagedoor_sessions_absolute_end ON stagedoor_sessions (absolute_ends_at)")
         connection.execute("CREATE INDEX stagedoor_sessions_revoked ON stagedoor_sessions (revoked_at) WHERE revoked_at IS NOT NULL")
         connection.execute("UPDATE stagedoor_schema SET version_num = 's0001'")
+        connection.execute("DROP TABLE stagedoor_documents")
         connection.commit()
         issuer.store.migrate()
         indexes = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")}
