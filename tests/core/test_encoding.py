@@ -169,7 +169,16 @@ def test_mixed_nesting(seed: int):
 
 
 @pytest.mark.parametrize(
-    ("number", "value"), [("-0", 0), ("-0.0", 0.0), ("1E5", 1e5), ("1e-400", 0.0), ("9" * MAX_DIGITS, int("9" * MAX_DIGITS)), ("1.0", 1.0)]
+    ("number", "value"),
+    [
+        ("-0", 0),
+        ("-0.0", 0.0),
+        ("1E5", 1e5),
+        ("1e-400", 0.0),
+        ("9" * MAX_DIGITS, int("9" * MAX_DIGITS)),
+        ("1.0", 1.0),
+        ("0." + "5" * (MAX_DIGITS - 2), 5 / 9),
+    ],
 )
 def test_numbers_within_the_limits(number: str, value: float):
     """What JSON calls a number is read as one, whole ones as int and all others as float: a claim of time takes no float."""

@@ -8,6 +8,7 @@ import pytest
 
 from stagedoor import Event, Issuer, KeySet, Peppers, SyncIssuer, errors
 from stagedoor.encoding import decode
+from stagedoor.session import Presented
 from stagedoor.stores.memory import MemoryStore, SyncMemoryStore
 from stagedoor.testing.clock import FixedClock
 
@@ -163,3 +164,100 @@ async def test_expiry(make: Callable[..., AnyIssuer], clock: FixedClock, events:
         await settle(issuer.refresh(pair.refresh_token))
     assert caught.value.session_id == pair.session_id
     assert events[-1] == Event("refresh_token_expired", NOW + 3600, "user", pair.session_id, False, "generation 0")
+
+
+async def test_who_has_no_row(make: Callable[..., AnyIssuer], events: list[Event]):
+    """A genuine token whose session no store knows is refused, named, and no alarm; at a logout too."""
+    pair = await settle(make().issue("user"))
+    issuer = make()
+    for ask in (issuer.refresh, issuer.revoke):
+        with pytest.raises(errors.RefreshTokenUnknown) as caught:
+            await settle(ask(pair.refresh_token))
+        assert caught.value.session_id == pair.session_id
+        assert events[-1] == Event("refresh_token_unknown", NOW, None, pair.session_id, False, "generation 0")
+
+
+async def crafted(issuer: AnyIssuer, pair: Any, generation: int, secret: bytes = b"another!" * 4, seed: bytes | None = None) -> str:
+    """A token of this session, made by somebody who has the pepper and, where no seed is given, the row."""
+    session = await settle(issuer.store.get(decode(pair.session_id)))
+    return issuer.peppers.write(
+        pepper_id=1, session_id=session.id, generation=generation, secret=secret, seed=seed or session.seed, now=NOW
+    )
+
+
+@pytest.mark.parametrize("generation", [0, 3])
+async def test_who_has_the_pepper_alone(issuer: AnyIssuer, clock: FixedClock, events: list[Event], generation: int):
+    """An older or a newer generation whose proof does not hold ends nothing, and is an alarm with the session's subject."""
+    pair = await settle(issuer.issue("user"))
+    clock.forward(100)
+    await settle(issuer.refresh(pair.refresh_token))
+    text = await crafted(issuer, pair, generation, seed=b"guessed!" * 4)
+    for ask in (issuer.refresh, issuer.revoke):
+        with pytest.raises(errors.RefreshTokenUnknown):
+            await settle(ask(text))
+        assert events[-1] == Event("refresh_token_unknown", NOW + 100, "user", pair.session_id, True, f"generation {generation}")
+
+
+async def test_a_right_secret_with_a_wrong_proof(issuer: AnyIssuer, events: list[Event]):
+    """It ends the session, with an alarm; the refusal names it."""
+    pair = await settle(issuer.issue("user"))
+    secret = issuer.peppers.parse(pair.refresh_token, NOW).secret
+    with pytest.raises(errors.RefreshTokenUnknown) as caught:
+        await settle(issuer.refresh(await crafted(issuer, pair, 0, secret, b"guessed!" * 4)))
+    assert caught.value.session_id == pair.session_id
+    assert events[-1] == Event("refresh_forged", NOW, "user", pair.session_id, True)
+    assert (await settle(issuer.store.get(decode(pair.session_id)))).reason == "forged"
+
+
+async def test_a_generation_that_the_store_lost(issuer: AnyIssuer, events: list[Event]):
+    """A newer generation with a right proof brings it back, with an alarm."""
+    pair = await settle(issuer.issue("user"))
+    again = await settle(issuer.refresh(await crafted(issuer, pair, 2)))
+    assert events[-1] == Event("refresh_recovered", NOW, "user", pair.session_id, True)
+    assert again.session_id == pair.session_id
+
+
+@pytest.mark.parametrize("checked", [False, True])
+async def test_a_token_beside_the_lineage(make: Callable[..., AnyIssuer], clock: FixedClock, events: list[Event], checked: bool):
+    """One generation behind, but not what the current one followed from: no late retry; nobody is asked about its subject."""
+    asked: list[Any] = []
+    issuer = make(subject_check=lambda session: asked.append(session)) if checked else make()
+    pair = await settle(issuer.issue("user"))
+    clock.forward(100)
+    text = await crafted(issuer, pair, 0)
+    await settle(issuer.store.rotate(presented(issuer, pair), clock.now))
+    with pytest.raises(errors.RefreshTokenReused):
+        await settle(issuer.refresh(text))
+    assert events[-1] == Event("refresh_token_reused", NOW + 100, "user", pair.session_id, True, "stale_lineage")
+    assert asked == []
+
+
+def presented(issuer: AnyIssuer, pair: Any) -> Presented:
+    token = issuer.peppers.parse(pair.refresh_token, NOW)
+    return Presented(token.session_id, 0, token.digest, 1, b"successor" * 4, 1, None, 60, 3600)
+
+
+async def test_the_session_limit_and_an_account_that_changed(make: Callable[..., AnyIssuer], events: list[Event]):
+    """A session that makes room for another, and one whose account is not what it was: whose they were, and why."""
+    issuer = make(session_limit=1)
+    first, second = await settle(issuer.issue("user")), await settle(issuer.issue("user"))
+    assert events[-2:] == [
+        Event("session_revoked", NOW, "user", first.session_id, detail="session_limit"),
+        Event("session_opened", NOW, "user", second.session_id),
+    ]
+    with pytest.raises(errors.BadCredentials):
+        await settle(issuer.issue("other", confirm=lambda: False))
+    changed = events[-1]
+    assert changed == Event("session_revoked", NOW, "other", changed.session_id, detail="account_changed")
+    assert (await settle(issuer.store.get(decode(changed.session_id)))).reason == "account_changed"
+
+
+async def test_a_subject_that_is_refused(make: Callable[..., AnyIssuer], events: list[Event]):
+    """The application's no ends the session, in the store too, and the refusal names it."""
+    issuer = make(subject_check=lambda session: None)
+    pair = await settle(issuer.issue("user"))
+    with pytest.raises(errors.SessionRevoked) as caught:
+        await settle(issuer.refresh(pair.refresh_token))
+    assert caught.value.session_id == pair.session_id
+    assert events[-1] == Event("session_revoked", NOW, "user", pair.session_id, detail="subject_refused")
+    assert (await settle(issuer.store.get(decode(pair.session_id)))).reason == "subject_refused"

@@ -188,9 +188,12 @@ def test_no_other_character_anywhere():
 
 def test_the_size_limit():
     """A token of exactly the limit is read, one byte more is not."""
-    room = MAX_TOKEN - len(jws.sign(key("HS256"), "t", {"a": ""}))
-    longest = jws.sign(key("HS256"), "t", {"a": "x" * (room * 3 // 4 - 3)})
-    assert MAX_TOKEN - 8 < len(longest) <= MAX_TOKEN
+    longest = next(
+        token
+        for kind in ("t", "tt", "ttt")
+        for length in range(6_000, 6_144)
+        if len(token := jws.sign(key("HS256"), kind, {"a": "x" * length})) == MAX_TOKEN
+    )
     assert verify(longest, key("HS256"))
     assert refused(longest + "A" * (MAX_TOKEN + 1 - len(longest)), key("HS256")) == "token_malformed"
 
@@ -223,6 +226,21 @@ def test_a18_payloads_that_are_none(payload: bytes):
 def test_headers_that_are_none(head: bytes):
     """A header that is no strict JSON object is refused."""
     assert refused(forge(head, PAYLOAD, key("HS256")), key("HS256")) == "token_malformed"
+
+
+@pytest.mark.parametrize(
+    "more", [{"crit": ["exp"]}, {"crit": []}, {"b64": False}, {"b64": True}, {"b64": None}, {"crit": ["b64"], "b64": False}]
+)
+def test_headers_that_must_be_understood(more: dict[str, Any]):
+    """RFC 7515 section 4.1.11, RFC 7797 section 6: whoever sets `crit` or `b64` asks for what we do not do, and is refused."""
+    assert refused(forge(header(key("HS256")) | more, PAYLOAD, key("HS256")), key("HS256")) == "token_malformed"
+
+
+def test_the_length_of_a_kid():
+    """A name of 255 characters is found, a longer one is no name."""
+    longest = Key.from_secret(SECRET, kid="k" * 255)
+    assert verify(jws.sign(longest, "t", {"a": 1}), longest)
+    assert refused(forge(header(longest) | {"kid": "k" * 256}, PAYLOAD, longest), longest) == "key_unknown"
 
 
 def test_nothing_is_read_before_the_signature_holds():

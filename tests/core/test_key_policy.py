@@ -1,5 +1,6 @@
 """The policy for keys: every defect at every door has its own code, and what is sound passes at each."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -193,6 +194,15 @@ def test_generated_keys_are_sound():
         assert judged(lambda step=step: check_rsa(row, (p + 2 * step) * q, 65537)) in (None, "key_weak_modulus")
     marked = defects.with_the_mark_of_roca().rsa[0]
     assert refused(lambda: check_rsa(row, marked, 65537)) == "key_roca"
+
+
+def test_the_longest_modulus_and_an_even_one():
+    """16,384 bits are taken, and twice an odd number is none, whatever else divides it."""
+    row = algorithm("RS256")
+    small = math.prod(range(3, 168))
+    check_rsa(row, next(n for n in range(2**16383 + 1, 2**16384, 2) if math.gcd(n, small) == 1), 65537)
+    even = next(n for n in range(2**2047, 2**2048, 2) if math.gcd(n // 2, small) == 1 and n % 3)
+    assert refused(lambda: check_rsa(row, even, 65537)) == "key_weak_modulus"
 
 
 def test_the_policy_is_fast():

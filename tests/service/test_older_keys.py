@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import time
@@ -28,7 +29,7 @@ async def test_the_files_of_an_older_version_are_taken_over(tmp_path: Path, capl
     before = await Issuer(settings.issuer_url, audience="a", store=MemoryStore(), keys=keys, peppers=peppers, clock=clock).issue("ada")
     with pytest.raises(DataError, match="there is no Stagedoor"):
         compose(settings, create=False)
-    with sqlite3.connect(data / "stagedoor.db") as database:
+    with contextlib.closing(sqlite3.connect(data / "stagedoor.db", isolation_level=None)) as database:
         database.execute("CREATE TABLE stagedoor_accounts_schema (version_num)")  # in use
     with pytest.raises(DataError, match="still files, as in older versions"):
         compose(settings, create=False)
