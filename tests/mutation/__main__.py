@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 
-from mutation.survivors import EXPLAINED, Change, Mutants, explained
+from mutation.survivors import EXPLAINED, LIST, Change, Mutants
 from mutation.tree import ROOT, TESTS, TIMED, TREE, make
 from test_import_law import CORE, FLOORS
 
@@ -57,7 +57,7 @@ def _run(files: list[str]) -> None:
 
 
 def _report(files: list[str]) -> int:
-    known = {change for _, change in explained(EXPLAINED.read_text("utf-8"))}
+    known = EXPLAINED.keys()
     states = dict(map(json.loads, (TREE / "mutants" / "results.jsonl").read_text().splitlines()))
     found: set[Change] = set()
     totals: Counter[str] = Counter()
@@ -79,7 +79,7 @@ def _report(files: list[str]) -> int:
     gone = sorted(change for change in known - found if change.where.split(".")[0] in files)
     for title, changes in (
         ("survives, and is not explained", new),
-        (f"explained in {EXPLAINED.relative_to(ROOT)}, and survives no more", gone),
+        (f"explained in {LIST.relative_to(ROOT)}, and survives no more", gone),
     ):
         for change in changes:
             print(f"\n{title}:\n{change}", end="")

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
+import resource
 import signal
 import sys
 import time
 from collections import defaultdict
-from itertools import zip_longest
+from functools import cache
+from itertools import accumulate, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +28,12 @@ from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
 
 from mutation.steps import AT_IMPORT
+from mutation.survivors import EXPLAINED, Mutants
 
-SECONDS = 4.0
-"""How much testing a mutant gets: it may touch 2,000 tests."""
-_PATIENCE = 20.0
+SECONDS = 3.0
+"""How much testing a mutant gets beyond the tests of its own file, at first: it may touch 2,000. What survives, all of it."""
+_PATIENCE, _SLEEP = 10.0, 60.0
+"""A mutant hangs where it computes for ten times as long as its tests took, and these seconds; or sleeps for that long."""
 settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], database=None, deadline=None)
 settings.load_profile("mutants")  # before the tests are imported: nobody looks at the shortest example
 _TOUCHED, _NAMES, _RESULTS = Path("touched.json"), Path("names.json"), Path("results.jsonl")
@@ -41,18 +46,40 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     if os.waitstatus_to_exitcode(os.waitpid(_forked(lambda: _measure(session.items)), 0)[1]):
         raise pytest.UsageError("not all tests pass under mutmut: see above")
     durations, touching = json.loads(_TOUCHED.read_text())
-    running: dict[int, tuple[str, float]] = {}
     gc.freeze()  # or each fork would copy all that the collector looks at
-    for file, names in json.loads(_NAMES.read_text()).items():
-        for name in names if file not in AT_IMPORT else ():
-            while len(running) >= (os.cpu_count() or 1):
-                _wait(running)
-            function = name.partition("__mutmut_")[0]
-            tests = [items[test] for test in _chosen(touching.get(function, []), f"/test_{file}.py", durations)]
-            running[_forked(lambda name=name, tests=tests: _try(name, tests))] = name, time.monotonic()
-    while running:
-        _wait(running)
+    names = {name: file for file, some in json.loads(_NAMES.read_text()).items() if file not in AT_IMPORT for name in some}
+    for seconds in (SECONDS, math.inf):
+        chosen = {name: _chosen(touching.get(_function(name), []), file, durations, seconds) for name, file in names.items()}
+        limits = {name: _PATIENCE + 10 * sum(durations[test] for test in tests) for name, tests in chosen.items()}
+        outcomes = _round({name: [items[test] for test in tests] for name, tests in chosen.items()}, limits)
+        names = {name: names[name] for name, outcome in outcomes.items() if outcome == "survived" and not _is_explained(name)}
     return True
+
+
+def _round(tests: dict[str, list[pytest.Item]], limits: dict[str, float]) -> dict[str, str]:
+    """Each mutant, tried with these tests for so many seconds, and what became of it."""
+    outcomes: dict[str, str] = {}
+    running: dict[int, tuple[str, float]] = {}
+    for name, some in tests.items():
+        while len(running) >= (os.cpu_count() or 1):
+            outcomes |= _wait(running)
+        running[_forked(lambda name=name, some=some: _try(name, some, int(limits[name])))] = name, time.monotonic() + limits[name] + _SLEEP
+    while running:
+        outcomes |= _wait(running)
+    return outcomes
+
+
+def _function(name: str) -> str:
+    return name.partition("__mutmut_")[0]
+
+
+@cache
+def _mutants(file: str) -> Mutants:
+    return Mutants(Path(f"src/stagedoor/{file}.py"))
+
+
+def _is_explained(name: str) -> bool:
+    return _mutants(name.split(".")[1]).change(name) in EXPLAINED
 
 
 def _forked(work: Any) -> int:
@@ -81,21 +108,19 @@ def _measure(tests: list[pytest.Item]) -> None:
     _TOUCHED.write_text(json.dumps([durations, touching]))
 
 
-def _chosen(tests: list[str], own: str, durations: dict[str, float]) -> list[str]:
-    """Those of the file named like its own first, one set of parameters of each in turn, until the time is over."""
+def _chosen(tests: list[str], file: str, durations: dict[str, float], seconds: float) -> list[str]:
+    """All of the file named like its own, then of the others one set of parameters of each in turn, until the time is over."""
+    own = sorted((test for test in tests if f"/test_{file}.py" in test), key=lambda test: (durations[test], test))
     by_function: dict[str, list[str]] = {}
-    for test in sorted(tests, key=lambda test: (own not in test, durations[test], test)):
+    for test in sorted(set(tests) - set(own), key=lambda test: (durations[test], test)):
         by_function.setdefault(test.partition("[")[0], []).append(test)
-    chosen, spent = [], 0.0
-    for test in (test for turn in zip_longest(*by_function.values()) for test in turn if test is not None):
-        spent += durations[test]
-        if spent > SECONDS and chosen:
-            break
-        chosen.append(test)
-    return chosen
+    others = [test for turn in zip_longest(*by_function.values()) for test in turn if test is not None]
+    spent = accumulate(durations[test] for test in others)
+    return own + [test for test, until in zip(others, spent, strict=True) if until <= seconds]
 
 
-def _try(name: str, tests: list[pytest.Item]) -> None:
+def _try(name: str, tests: list[pytest.Item], seconds: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
@@ -105,21 +130,18 @@ def _try(name: str, tests: list[pytest.Item]) -> None:
             os._exit(1)
 
 
-def _wait(running: dict[int, tuple[str, float]]) -> None:
-    """Until one has ended, or has had its time."""
+def _wait(running: dict[int, tuple[str, float]]) -> dict[str, str]:
+    """The one that ends next, or has had its time, and its outcome."""
     while True:
         child, status = os.waitpid(-1, os.WNOHANG)
         if child in running:
             name, _ = running.pop(child)
             code = os.waitstatus_to_exitcode(status)
-            _tell(name, {0: "survived", 1: "killed"}.get(code, "timeout" if code == -signal.SIGKILL else "odd"))
-            return
-        for each, (_, began) in running.items():
-            if time.monotonic() - began > 8 * SECONDS + _PATIENCE:
+            outcome = {0: "survived", 1: "killed"}.get(code, "timeout" if code in (-signal.SIGKILL, -signal.SIGXCPU) else "odd")
+            with _RESULTS.open("a") as results:  # of two lines with one name the later holds
+                results.write(json.dumps([name, outcome]) + "\n")
+            return {name: outcome}
+        for each, (_, until) in running.items():
+            if time.monotonic() > until:
                 os.kill(each, signal.SIGKILL)
         time.sleep(0.005)
-
-
-def _tell(name: str, outcome: str) -> None:
-    with _RESULTS.open("a") as results:
-        results.write(json.dumps([name, outcome]) + "\n")

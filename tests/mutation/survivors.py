@@ -11,13 +11,13 @@ import difflib
 import re
 from collections.abc import Iterator
 from functools import cache
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from stagedoor import errors
 
-EXPLAINED = Path(__file__).with_name("explained.txt")
+LIST = Path(__file__).with_name("explained.txt")
 _MUTANT = re.compile(r"x(?:_|ǁ(?P<cls>\w+?)ǁ)(?P<name>\w+)__mutmut_(?P<number>orig|\d+)")
 _RAISED = {
     name for module in (errors, builtins) for name, each in vars(module).items() if isinstance(each, type) and issubclass(each, Exception)
@@ -82,9 +82,13 @@ def _narrowed(was: str, becomes: str) -> tuple[str, str]:
     """Of long lines the part that differs, and a little around it."""
     if max(len(was), len(becomes)) <= _LONG:
         return was, becomes
-    begin = max(0, len(commonprefix([was, becomes])) - _LONG // 2)  # noqa: RUF071
-    end = max(0, len(commonprefix([was[begin:][::-1], becomes[begin:][::-1]])) - _LONG // 4)  # noqa: RUF071
+    begin = max(0, _alike(was, becomes) - _LONG // 2)
+    end = max(0, _alike(was[begin:][::-1], becomes[begin:][::-1]) - _LONG // 4)
     return tuple((CUT if begin else "") + text[begin : len(text) - end] + (CUT if end else "") for text in (was, becomes))  # type: ignore
+
+
+def _alike(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _without_texts(function: ast.AST, cls: str) -> str:
@@ -141,3 +145,7 @@ def functions(path: Path) -> dict[str, list[str]]:
                 inner.decorator_list = []
                 found[f"{path.stem}.{name}"] = [line.strip() for line in ast.unparse(inner).splitlines()]
     return found
+
+
+EXPLAINED = {change: reason for reason, change in explained(LIST.read_text("utf-8"))}
+"""Each mutant that may survive, and why."""

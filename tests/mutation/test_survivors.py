@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mutation.survivors import CUT, EXPLAINED, Change, Mutants, explained, functions
+from mutation.survivors import LIST, Change, Mutants, explained, functions
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "stagedoor"
-ENTRIES = list(explained(EXPLAINED.read_text("utf-8")))
+ENTRIES = list(explained(LIST.read_text("utf-8")))
 MUTATED = """
 def x_check__mutmut_orig(number: int) -> int:
     if number < 3:
@@ -55,12 +55,12 @@ def test_what_a_mutant_changed(mutants: Mutants):
     assert list(explained(f"# a reason\n\n{change}\n")) == [("a reason", change)]
 
 
-@pytest.mark.parametrize(("reason", "change"), ENTRIES, ids=[change.where for _, change in ENTRIES])
-def test_what_is_explained_still_stands(reason: str, change: Change):
+def test_what_is_explained_still_stands():
     """An explained mutant has a reason, and the line that it changes is still in the source as it was."""
-    source = " / ".join(functions(SRC / f"{change.where.split('.')[0]}.py")[change.where])
-    assert reason
-    assert change.was.strip(CUT) in source
+    for reason, change in ENTRIES:
+        lines = functions(SRC / f"{change.where.split('.')[0]}.py")[change.where]
+        assert reason
+        assert all(line in lines for line in change.was.split(" / ")), change
 
 
 def test_no_mutant_is_explained_twice():
