@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(HERE).parts[0]
         if folder in ("faults", "servers"):
             item.add_marker("faults")
-        if folder in ("attacks", "fuzz"):
+        if folder in ("attacks", "fuzz", "process"):
             item.add_marker("once")
 
 
