@@ -18,7 +18,7 @@ from pathlib import Path
 from faults.client import UNANSWERED, Client, HttpService, Service
 from faults.log import now
 from faults.run import Run
-from faults.subject_check import down_file
+from faults.subject_check import down_file, met_by_both
 from stagedoor.testing.proxy import FaultProxy
 
 DROPPED, CUT = 0.05, 0.005
@@ -86,7 +86,7 @@ class Crowd:
     calm: bool = False
     """Whether those wait with their next refresh."""
     down: bool = False
-    """Whether nothing rotates, for certain and for a while yet: the subject check is down."""
+    """Whether nothing rotates, for certain and for a while yet: the subject check is down, or the box is."""
     _due: list[tuple[float, int, Person]] = field(default_factory=list)
     _order: count[int] = field(default_factory=count)
     _counted: int = 0
@@ -258,7 +258,7 @@ class Crowd:
             await asyncio.sleep(0.01)
         down_file(self.folder).touch()
         self.calm, until, window = False, now() + self.pace.outage, self.pace.window
-        while now() < until or (not self.counts["unavailable"] and self.served < wanted):  # one that nobody met would show nothing
+        while now() < until or (not met_by_both(self.folder) and self.served < wanted):  # one that nobody met would show nothing
             self.down = now() < until - window
             await asyncio.sleep(0.01)
         down_file(self.folder).unlink()

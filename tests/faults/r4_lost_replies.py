@@ -14,11 +14,11 @@ from collections import Counter
 
 import uvloop
 
-from faults.box import met_file
 from faults.crowd import Crowd, Pace
 from faults.places import Servers
 from faults.run import Run
 from faults.service import Settings, free_port
+from faults.subject_check import met_by_both
 
 DEFAULT_WINDOW, FIVE_MINUTES = 60.0, 300.0
 SHOWN = 250
@@ -55,8 +55,8 @@ def play_on(run: Run, servers: Servers, *, wrap: str | None = None, issuer: str 
             runner.run(crowd.lives(settings.port))
     finally:
         servers.nursery().kill(service)
-    if crowd.served >= SHOWN and not met_file(folder).exists():
-        run.complain("nobody met the box while it was down: nothing is shown")
+    if crowd.served >= SHOWN and not met_by_both(folder):
+        run.complain("nobody met the check and the box while they were down: nothing is shown")
     _tell(run, crowd, Counter(line.split()[0] for line in (folder / "events").read_text().splitlines()))
 
 

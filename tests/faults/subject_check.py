@@ -21,13 +21,23 @@ def down_file(folder: str | Path) -> Path:
     return Path(folder) / "subject-check-is-down"
 
 
+def met_by_both(folder: str | Path) -> bool:
+    """Whether the check as well as the box was asked while it was down."""
+    return _met_file(folder).exists() and box.met_file(folder).exists()
+
+
+def _met_file(folder: str | Path) -> Path:
+    return Path(folder) / "subject-check-was-down"
+
+
 def arguments(settings: Any) -> dict[str, Any]:
     """What the issuer of the service is given besides: `Settings.issuer`."""
     down = down_file(settings.folder)
-    path = str(down)
+    path, met = str(down), _met_file(settings.folder)
 
     async def check(session: Session) -> Grant:
         if session.id[0] % 2 and os.path.exists(path):  # noqa: PTH110 - once a refresh: a Path costs ten times as much
+            met.touch()
             raise ConnectionError("the database of subjects is down")
         return ALL
 
