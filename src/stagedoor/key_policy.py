@@ -112,10 +112,11 @@ def _is_der(secret: bytes) -> bool:
     if not data.startswith(b"\x30"):
         return False
     for text in (data, data[:-1], data[:-2]):  # as it is, and with a line's end behind it
-        with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
-            return bool(serialization.load_der_public_key(text))
-        with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
-            return bool(serialization.load_der_private_key(text, None))
+        for load in (serialization.load_der_public_key, lambda der: serialization.load_der_private_key(der, None)):
+            with contextlib.suppress(ValueError):
+                with contextlib.suppress(TypeError, UnsupportedAlgorithm):  # behind a password, or of a kind that is not known: a key
+                    load(text)
+                return True
     return False
 
 

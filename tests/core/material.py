@@ -45,13 +45,16 @@ def public_half(name: str) -> Key:
     return Key.from_jwk(key(name).jwk())
 
 
-def private_der(private: Any) -> bytes:
-    return private.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+def private_der(private: Any, password: bytes | None = None) -> bytes:
+    return private.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, lock(password))
 
 
 def private_pem(private: Any, form: Any = serialization.PrivateFormat.PKCS8, password: bytes | None = None) -> bytes:
-    lock = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    return private.private_bytes(serialization.Encoding.PEM, form, lock)
+    return private.private_bytes(serialization.Encoding.PEM, form, lock(password))
+
+
+def lock(password: bytes | None) -> Any:
+    return serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
 
 
 def public_der(public: Any) -> bytes:

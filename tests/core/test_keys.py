@@ -1,6 +1,7 @@
 """Key: policy on every way in, round trips, names."""
 
 import hashlib
+import hmac
 import json
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from stagedoor.errors import KeyRejected
 from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
 
+from .defects import bits, integer, octets, sequence, tagged
 from .material import (
     ASYMMETRIC,
     SECRET,
@@ -87,13 +89,14 @@ def test_a_secret_has_no_public_form():
 
 @pytest.mark.parametrize("name", ["RS256", "PS384", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"])
 def test_pem_and_der_round_trips(name: str):
-    """The same key arrives by PEM (PKCS#8, traditional, encrypted) and DER, private and public."""
+    """The same key arrives by PEM (PKCS#8, traditional, encrypted) and DER (PKCS#8, encrypted), private and public."""
     private = private_key(name)
     public = private.public_key()
     forms = [
         Key.from_pem(private_pem(private), name),
         Key.from_pem(private_pem(private, password=b"pass"), name, password=b"pass"),
         Key.from_der(private_der(private), name),
+        Key.from_der(private_der(private, b"pass"), name, password=b"pass"),
         Key.from_pem(public_pem(public), name),
         Key.from_der(public_der(public), name),
     ]
@@ -103,7 +106,7 @@ def test_pem_and_der_round_trips(name: str):
         forms.append(Key.from_pem(public_pem(public, serialization.PublicFormat.PKCS1), name))
     assert {form.kid for form in forms} == {forms[0].kid}
     assert all(form.verify(b"data", forms[0].sign(b"data")) for form in forms)
-    assert [form.can_sign for form in forms[:5]] == [True, True, True, False, False]
+    assert [form.can_sign for form in forms[:6]] == [True, True, True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +163,24 @@ def test_the_text_of_a_key_is_no_secret(wrap: Callable[[bytes], bytes]):
         jwk = {"kty": "oct", "alg": "HS256", "k": encode(wrap(text))}
         makers = [lambda t=text: Key.from_secret(wrap(t)), lambda j=jwk: Key.from_jwk(j)]
         assert {refused(make) for make in makers} == {"key_text_as_secret"}
+
+
+UNKNOWN = sequence(tagged(0x06, b"\x2a\x03\x04\x05\x06"))  # an algorithm that nobody has
+
+
+@pytest.mark.parametrize(
+    "der",
+    [
+        private_der(private_key("ES256"), b"pass"),
+        sequence(UNKNOWN, bits(SECRET)),
+        sequence(integer(0), UNKNOWN, octets(SECRET)),
+    ],
+    ids=["behind a password", "public, of an unknown kind", "private, of an unknown kind"],
+)
+@pytest.mark.parametrize("wrap", [lambda der: der, lambda der: b"\n" + der, lambda der: der + b"\n", lambda der: der + b"\r\n"])
+def test_a_key_that_cannot_be_read_is_no_secret(der: bytes, wrap: Callable[[bytes], bytes]):
+    """A2: what is a key in DER is refused as a secret, though it stands behind a password or is of a kind that nobody knows."""
+    assert refused(lambda: Key.from_secret(wrap(der))) == "key_text_as_secret"
 
 
 def test_a_secret_is_bytes():
@@ -221,6 +242,7 @@ def test_the_name_of_a_secret_tells_nothing():
     """Two secrets have two names, the same secret has the same, and the name is no plain hash of it."""
     first, second = Key.from_secret(SECRET), Key.from_secret(SECRET[::-1])
     assert first.kid == Key.from_secret(SECRET).kid != second.kid
+    assert first.kid == encode(hmac.digest(SECRET, b"stagedoor key id", "sha256")[:16])  # for ever: tokens carry it
     jwk = {"kty": "oct", "k": encode(SECRET)}
     plain = encode(hashlib.sha256(json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()).digest())
     assert not plain.startswith(first.kid)
