@@ -55,6 +55,12 @@ def test_what_is_cut_off(missing: int):
     assert code(traditional(with_rsa(e=3))[:-missing], "RS256") == "key_malformed"
 
 
+@pytest.mark.parametrize("inner", [b"\x30", b"\x30\x05"])
+def test_a_string_that_only_begins_like_a_key(inner: bytes):
+    """What stands in a string need be no DER: the numbers beside it are read all the same."""
+    assert code(sequence(integer(sound("RS256").rsa[0]), integer(3), octets(inner)), "RS256") == "key_weak_exponent"
+
+
 @pytest.mark.parametrize("wrap", [sequence, lambda inner: tagged(0xA0, inner), octets, lambda inner: bits(sequence(inner))])
 def test_what_is_wrapped_too_deeply(wrap: Callable[[bytes], bytes]):
     """A number under a thousand others' wrappings is not looked for, and nothing runs out of depth."""

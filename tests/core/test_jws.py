@@ -243,6 +243,19 @@ def test_the_length_of_a_kid():
     assert refused(forge(header(longest) | {"kid": "k" * 256}, PAYLOAD, longest), longest) == "key_unknown"
 
 
+@pytest.mark.parametrize("kid", ["", "k" * 256, None, 1, ["k"]])
+def test_what_is_no_kid_is_asked_of_no_keys(kid: object):
+    """Whoever knows the keys never hears of a name that is none, and is not made to fetch keys for it."""
+    with pytest.raises(UnknownKey) as caught:
+        jws.verify(forge(header(key("HS256")) | {"kid": kid}, PAYLOAD, key("HS256")), AnyKid(), NOW)
+    assert (caught.value.code, caught.value.kid) == ("key_unknown", None)
+
+
+class AnyKid:
+    def find(self, id_: object, now: float) -> Key:
+        return key("HS256")
+
+
 def test_nothing_is_read_before_the_signature_holds():
     """The law of the verify road: form, algorithm, key and signature are refused in this order, and the payload is last."""
     broken = b"{not json"

@@ -116,6 +116,7 @@ PRIVATE_DEFECTS: dict[str, Callable[[], Parts]] = {
     "scalar 0": lambda: replace(sound("ES256"), scalar=0),
     "scalar of the order": lambda: replace(sound("ES256"), scalar=ORDER),
     "scalar like DER": lambda: replace(sound("ES256"), scalar=0x30 << 248),
+    "scalar like a number in DER": lambda: replace(sound("ES256"), scalar=0x021E << 240),
     "another scalar, P-521": lambda: replace(sound("ES512"), scalar=sound("ES512").scalar ^ 1),
 }
 
@@ -234,6 +235,7 @@ def test_the_policy_is_fast():
         (lambda: private_key("RS256"), "HS256", "key_algorithm_misfit"),
         (lambda: private_key("EdDSA"), "ES256", "key_algorithm_misfit"),
         (lambda: dsa.generate_private_key(1024), "RS256", "key_algorithm_misfit"),
+        (lambda: dsa.generate_private_key(1024), "EdDSA", "key_algorithm_misfit"),
     ],
 )
 def test_a5_a_key_of_another_kind(make: Callable[[], Any], algorithm_name: str, code: str, name: str):
@@ -273,6 +275,7 @@ def test_a13_weak_secrets(name: str, size: int, make: Callable[[int], bytes], co
     ]
     assert {refused(door) for door in doors} == {code}
     assert Key.from_secret(SECRET[:size], name)
+    assert Key.from_secret(b"abcdefgh" * 8, name)
 
 
 def test_keys_behind_a_password():

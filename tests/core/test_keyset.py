@@ -18,7 +18,7 @@ from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers
 from stagedoor.testing.clock import FixedClock
 
-from .material import ASYMMETRIC, NOW, SECRET, forge, header, key, public_half
+from .material import ASYMMETRIC, NOW, SECRET, forge, header, key, private_key, private_pem, public_half
 
 
 @pytest.fixture
@@ -174,11 +174,18 @@ def test_mixed_sets():
     assert caught.value.code == "key_mixed_symmetry"
 
 
-def test_one_key_twice():
-    """A key stands once in a set."""
+@pytest.mark.parametrize(
+    ("again", "code"),
+    [
+        (public_half("ES256"), "key_duplicate_kid"),
+        (Key.from_jwk({**key("ES256").jwk(), "kid": "another"}), "key_in_two_roles"),
+    ],
+)
+def test_one_key_twice(again: Key, code: str):
+    """A key stands once in a set, whatever it is called."""
     with pytest.raises(errors.KeyRejected) as caught:
-        KeySet(key("ES256"), public_half("ES256"))
-    assert caught.value.code == "key_duplicate_kid"
+        KeySet(key("ES256"), again)
+    assert caught.value.code == code
 
 
 def test_sign_and_verify(keys: KeySet):
@@ -286,10 +293,16 @@ def test_a_set_that_only_verifies(clock: FixedClock):
         KeySet(public_half("ES256"), clock=clock).sign({}, typ="x", expires=60)
 
 
-def test_generate_and_secret(clock: FixedClock):
-    """A set of one fresh key, or of one shared secret, signs and verifies by itself."""
-    for made in (KeySet.generate(clock=clock), KeySet.from_secret(SECRET, clock=clock), KeySet.generate("HS512", clock=clock)):
-        assert made.verify(made.sign({}, typ="x", expires=60), typ="x")
+def test_generate_secret_and_pem(clock: FixedClock):
+    """A set of one fresh key, of one shared secret or of one private key signs and verifies by itself, at the moment of its own clock."""
+    pem = private_pem(private_key("ES256"), password=b"pass")
+    for made in (
+        KeySet.generate(clock=clock),
+        KeySet.generate("HS512", clock=clock),
+        KeySet.from_secret(SECRET, clock=clock),
+        KeySet.from_pem(pem, "ES256", password=b"pass", clock=clock),
+    ):
+        assert made.verify(made.sign({}, typ="x", expires=60), typ="x")["iat"] == NOW
     assert isinstance(KeySet.generate().signing(NOW), Key)
 
 
@@ -312,4 +325,5 @@ def test_a_schedule_with_very_many_keys(tmp_path: Path):
     with pytest.raises(ValueError, match="at one time"):
         KeySet.open(tmp_path / "keys.json", **spans)
     assert KeySet.open(tmp_path / "keys.json", rotate_every="4h", keep="7d").schedule.together < 50
+    assert KeySet.open(tmp_path / "keys.json", rotate_every=1000, announce=900, keep=48_100).schedule.together == 50
     assert Peppers.open(tmp_path / "peppers.json", **spans).schedule.together > 100

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import hmac
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -202,12 +203,30 @@ def test_a_rotation_of_peppers():
     assert written(Peppers({1: PEPPER, 2: b"x" * 32})) == old
 
 
+@pytest.mark.parametrize("number", [0, -1, 65536, "1", 1.0, True, None])
+def test_ids_that_no_token_has_room_for(number: object):
+    """A pepper's id is a whole number from 1 to 65535: ValueError."""
+    assert [Peppers({last: PEPPER}).current_id(NOW) for last in (1, 65535)] == [1, 65535]
+    with pytest.raises(ValueError):
+        Peppers({number: PEPPER})  # type: ignore[dict-item]
+
+
+def test_a_fresh_pepper_has_32_bytes():
+    """Whether it is the first or a later one, and no two are alike."""
+    peppers = Peppers.generate()
+    peppers.rotate(keep="1d")
+    values = {entry.value for entry in (*peppers.entries(), *Peppers.generate().entries())}
+    assert [len(value) for value in values] == [32] * 3
+
+
 def test_attempts():
     """An attempt id is kept as a hash that is bound to the session and the generation presented."""
     token = RefreshToken(1, SESSION, 7, SECRET, b"")
     others = [RefreshToken(1, SESSION, 8, SECRET, b""), RefreshToken(1, SESSION[::-1], 7, SECRET, b"")]
     hashes = {attempt_hash("a" * 16, each) for each in (token, *others)} | {attempt_hash("b" * 16, token)}
     assert len(hashes) == 4
+    place = SESSION + (7).to_bytes(4, "big")
+    assert attempt_hash("a" * 16, token) == hashlib.sha256(b"stagedoor attempt\0" + place + b"a" * 16).digest()
     assert attempt_hash("a" * 16, token) == attempt_hash("a" * 16, RefreshToken(2, SESSION, 7, b"other", b"p"))
     assert all(len(each) == 32 and b"aaaa" not in each for each in hashes)
 
@@ -233,6 +252,8 @@ def test_after_the_last_number_the_first_free_one_comes_again():
     assert peppers.rotate(keep="1d") == 2
     assert peppers.rotate(keep="1d") == 3
     assert {entry.id for entry in peppers.entries()} == {1, 2, 3, 65535}
+    peppers = Peppers({65534: SECRET[:32]})
+    assert [peppers.rotate(keep="1d") for _ in range(3)] == [65535, 1, 2]
 
 
 def test_a_pepper_that_has_not_come_here_yet():
@@ -246,8 +267,19 @@ def test_a_pepper_that_has_not_come_here_yet():
         ours.parse(text, NOW)
     ours.reload()
     assert ours.parse(text, NOW).pepper_id == 2
-    far = Peppers({9: SECRET[:32]}).write(pepper_id=9, **parts)
-    with pytest.raises(RefreshTokenUnknown):
-        ours.parse(far, NOW)
+    ours.retire(ours.rotate(keep="1d"))
+    for number, refusal in ((3, RefreshTokenUnknown), (4, KeySetUnavailable), (6, KeySetUnavailable), (7, RefreshTokenUnknown)):
+        with pytest.raises(refusal):
+            ours.parse(Peppers({number: PEPPER}).write(pepper_id=number, **parts), NOW)
     with pytest.raises(RefreshTokenUnknown):
         Peppers(SECRET[:32]).parse(text, NOW)  # in memory there are no others
+
+
+def test_where_no_pepper_is_left(tmp_path: Path):
+    """In an emptied file the first one may come again: 503, and nobody honest is logged out."""
+    peppers = Peppers.open(tmp_path / "peppers.json")
+    text = written(peppers)
+    (tmp_path / "peppers.json").write_text('{"entries": []}')
+    assert peppers.reload()
+    with pytest.raises(KeySetUnavailable):
+        peppers.parse(text, NOW)

@@ -121,6 +121,16 @@ def test_what_is_gone_is_forgotten_at_the_next_rotation(ring: Any, clock: FixedC
 
 
 @pytest.mark.parametrize("kind", OPENED)
+def test_what_is_to_end_keeps_its_end(ring: Any, clock: FixedClock):
+    """A later rotation does not lengthen the term of one that is old already."""
+    first = ring.entries()[0].id
+    rotate(ring, keep=900, announce=300)
+    clock.forward(600)
+    rotate(ring, keep=86_400, announce=300)
+    assert [states(ring, NOW + later)[first] for later in (1199, 1200)] == ["old", "gone"]
+
+
+@pytest.mark.parametrize("kind", OPENED)
 @pytest.mark.parametrize("span", ["", "15", 0, -1, "soon"])
 def test_a_bad_span_changes_nothing(kind: type[Any], span: Any, tmp_path: Path):
     """A lifetime that is none is a ValueError, and the file stays as it was."""
@@ -179,6 +189,27 @@ def test_what_was_to_end_never_takes_over_again(ring: Any, clock: FixedClock):
     assert third not in (first, second)
     assert states(ring, clock.now) == {first: "old", second: "gone", third: "current"}
     assert ring.current(clock.now + 10**8).id == third
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_who_is_announced_takes_over_before_who_is_old(ring: Any, clock: FixedClock):
+    """Where there is an old one beside the one announced, the latter is current from the moment of the retirement."""
+    first = ring.entries()[0].id
+    second = rotate(ring, keep=86_400, announce=300)
+    clock.forward(3600)
+    third = rotate(ring, keep=86_400, announce=300)
+    ring.retire(second)
+    assert states(ring, clock.now) == {first: "old", second: "gone", third: "current"}
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_two_that_start_at_one_moment(ring: Any, clock: FixedClock):
+    """The one that made way for the other before it began never takes over in its place."""
+    first = ring.entries()[0].id
+    made = {rotate(ring, announce=300), rotate(ring, announce=300)}
+    clock.forward(300)
+    ring.retire(ring.current(clock.now).id)
+    assert ring.current(clock.now).id not in {first, *made}
 
 
 @pytest.mark.parametrize("kind", OPENED)
@@ -290,6 +321,7 @@ def test_a_worker_whose_clock_is_behind(kind: type[Any], clock: FixedClock, tmp_
     [
         {"rotate_every": "1d"},
         {"rotate_every": 300, "keep": 60},
+        {"rotate_every": 360, "announce": 360, "keep": 60},
         {"rotate_every": "soon", "keep": 60},
         {"keep": 0},
         {"announce": "x"},
@@ -302,6 +334,14 @@ def test_schedules_that_are_none(kind: type[Any], spans: dict[str, Any], tmp_pat
     with pytest.raises(ValueError):
         kind.open(tmp_path / "ring.json", **spans)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_the_longest_span(kind: type[Any], tmp_path: Path):
+    """Ten years are kept, a second more is none."""
+    assert kind.open(tmp_path / "ring.json", keep="3650d").schedule.keep == 315_360_000
+    with pytest.raises(ValueError):
+        kind.open(tmp_path / "ring.json", keep=315_360_001)
 
 
 @pytest.mark.parametrize("kind", OPENED)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mutation.survivors import LIST, Change, Mutants, explained, functions
+from mutation.survivors import CUT, LIST, Change, Mutants, explained, functions
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "stagedoor"
 ENTRIES = list(explained(LIST.read_text("utf-8")))
@@ -60,7 +60,11 @@ def test_what_is_explained_still_stands():
     for reason, change in ENTRIES:
         lines = functions(SRC / f"{change.where.split('.')[0]}.py")[change.where]
         assert reason
-        assert all(line in lines for line in change.was.split(" / ")), change
+        assert all(stands(line, lines) for line in change.was.split(" / ")), change
+
+
+def stands(line: str, lines: list[str]) -> bool:
+    return any(line.strip(CUT) in each for each in lines) if CUT in line else line in lines
 
 
 def test_no_mutant_is_explained_twice():
