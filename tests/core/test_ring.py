@@ -1,12 +1,16 @@
 """Ring: the life cycle of keys and peppers, in memory and in files."""
 
+import contextlib
+import errno
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -208,6 +212,7 @@ def test_two_that_start_at_one_moment(ring: Any, clock: FixedClock):
     first = ring.entries()[0].id
     made = {rotate(ring, announce=300), rotate(ring, announce=300)}
     clock.forward(300)
+    assert sorted(states(ring, clock.now).values()) == ["current", "old", "old"]
     ring.retire(ring.current(clock.now).id)
     assert ring.current(clock.now).id not in {first, *made}
 
@@ -414,6 +419,35 @@ def test_what_lies_in_the_way_of_the_new_file_is_not_written_to(kind: type[Any],
 
 
 @pytest.mark.parametrize("kind", OPENED)
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_disk_that_is_full(kind: type[Any], swept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What went wrong is told, the file stays as it was, and nothing lies beside it, whoever swept it away."""
+    ring = kind.open(tmp_path / "ring.json")
+    before = (tmp_path / "ring.json").read_bytes()
+
+    def full(descriptor: int) -> None:
+        for part in tmp_path.glob("*.part") if swept else ():
+            part.unlink()
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError) as caught:
+        ring.rotate(keep=60)
+    assert caught.value.errno == errno.ENOSPC
+    assert (tmp_path / "ring.json").read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_a_power_cut_forgets_neither_the_content_nor_the_name(kind: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What was written is on the disk before opening returns: the file first, then its folder."""
+    synced: list[bool] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode)))
+    kind.open(tmp_path / "ring.json")
+    assert synced == [False, True]
+
+
+@pytest.mark.parametrize("kind", OPENED)
 def test_opening_again(kind: type[Any], tmp_path: Path):
     """What was made on first use is found again, and opening does not write."""
     first = kind.open(tmp_path / "ring.json")
@@ -451,15 +485,47 @@ def test_a_changed_file_is_picked_up(kind: type[Any], tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", OPENED)
-def test_reload(kind: type[Any], tmp_path: Path):
+@pytest.mark.parametrize("kept", ["file", "vault"])
+def test_reload(kind: type[Any], kept: str, tmp_path: Path):
     """`reload` reads at once, and says whether there was anything new."""
-    ours, theirs = kind.open(tmp_path / "ring.json"), kind.open(tmp_path / "ring.json")
+    place = tmp_path / "ring.json" if kept == "file" else Vault(MemoryDocuments(), MasterKey(SECRET[:32]))
+    ours, theirs = kind.open(place), kind.open(place)
+    ours.close()  # or its watch might be quicker
     assert not ours.reload()
     made = rotate(theirs)
     assert ours.reload()
     assert not ours.reload()
     assert made in states(ours, NOW)
     assert not kind.generate().reload()
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_a_file_is_looked_at_once_a_second(kind: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """However often something unknown is asked for, the file is not read again within a second of the last look."""
+    ours, theirs = kind.open(tmp_path / "ring.json"), kind.open(tmp_path / "ring.json")
+    ours.close()
+    moment = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr("stagedoor.ring.time", moment)
+    assert ours.find("unknown", NOW) is None
+    made = rotate(theirs)
+    for later, found in ((0.0, False), (0.999, False), (1.0, True)):
+        moment.monotonic = lambda later=later: 1000.0 + later
+        assert (ours.find(made, NOW) is not None) is found, later
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", OPENED)
+def test_a_child_forked_in_the_middle_of_a_change(kind: type[Any]):
+    """The lock that a thread of the parent held hinders nobody in the child, where that thread is not."""
+    ring = kind.generate()
+    with ring._own_lock():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # rather than to wait for ever
+            with contextlib.suppress(BaseException):
+                rotate(ring)
+            os._exit(0 if len(ring.entries()) == 2 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_key_announced_elsewhere_is_published_here(tmp_path: Path):
@@ -505,6 +571,14 @@ def test_a_broken_file_is_refused_at_the_start(kind: type[Any], content: bytes, 
         kind.open(tmp_path / "ring.json")
     assert not hasattr(caught.value, "doc")
     assert (tmp_path / "ring.json").read_bytes() == content
+
+
+def test_which_file_is_broken(tmp_path: Path):
+    """Whoever has to put it right is told its name."""
+    private(tmp_path / "ring.json").write_bytes(b"{")
+    with pytest.raises(ValueError) as caught:
+        KeySet.open(tmp_path / "ring.json")
+    assert str(tmp_path / "ring.json") in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [None, *BROKEN], ids=repr)
@@ -562,7 +636,8 @@ def test_a_file_for_others_is_refused(kind: Any, mode: int, tmp_path: Path):
     """Secrets that everybody may read, or others may write, are not used."""
     kind.open(tmp_path / "ring.json")
     (tmp_path / "ring.json").chmod(mode)
-    with pytest.raises(PermissionError):
+    with pytest.raises(PermissionError) as caught:
         kind.open(tmp_path / "ring.json")
+    assert (caught.value.errno, caught.value.filename) == (errno.EPERM, str(tmp_path / "ring.json"))
     (tmp_path / "ring.json").chmod(0o440)
     kind.open(tmp_path / "ring.json")

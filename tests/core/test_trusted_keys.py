@@ -150,6 +150,16 @@ def test_a_nameless_set_while_it_rotates():
     assert found.kid == keys.signing(ends).kid
 
 
+def test_a_key_of_a_set_that_has_names_ends_too():
+    """Until the old key's last moment its tokens are taken, and no longer."""
+    keys = KeySet(key("ES256"), clock=FixedClock(NOW))
+    keys.rotate(keep="1h", announce="1m")
+    trusted = TrustedKeys([TrustedIssuer("https://auth.example", audience="orders", keys=keys)], NOW)
+    ends = NOW + 60 + 3600
+    assert trusted.find(key("ES256").kid, ends - 1) is not None
+    assert trusted.find(key("ES256").kid, ends) is None
+
+
 async def test_one_that_raises_keeps_no_other_from_learning():
     """What a set raises while it learns counts only where no other learned."""
     fresh = Remote()

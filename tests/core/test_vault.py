@@ -1,20 +1,26 @@
 """Vault: documents that a store keeps and cannot read."""
 
 import fcntl
+import hmac
 import stat
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from stagedoor.encoding import encode
 from stagedoor.errors import KeyRejected, StoreError
 from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers
 from stagedoor.stores.memory import MemoryDocuments, SyncMemoryStore
+from stagedoor.testing.clock import FixedClock
 from stagedoor.vault import MasterKey, Vault
 
 from .material import NOW, SECRET
@@ -55,6 +61,15 @@ def test_what_a_store_has_tells_nothing(documents: MemoryDocuments):
     assert master.seal(b"x", "keys") != master.seal(b"x", "keys")
 
 
+def test_what_was_sealed_can_be_opened_by_every_version():
+    """Version, name of the key, nonce, AES-256-GCM over the content and the document's name: made by hand it opens."""
+    name = hmac.digest(MASTER, b"stagedoor master key name", "sha256")[:8]
+    nonce, content = bytes(range(12)), b"a document"
+    sealed = b"\x01" + name + nonce + AESGCM(MASTER).encrypt(nonce, content, b"stagedoor vault\0keys")
+    assert MasterKey(MASTER).unseal(sealed, "keys") == content
+    assert MasterKey(MASTER).seals(sealed)
+
+
 @pytest.mark.parametrize("place", range(60))
 def test_what_was_altered_is_refused(place: int):
     """A bit changed anywhere in a sealed document, its name or its end is found."""
@@ -90,6 +105,7 @@ def test_weak_master_keys(wrong: bytes):
     assert refused(MasterKey, wrong) == "master_key_malformed"
     assert refused(MasterKey, MASTER, wrong) == "master_key_malformed"
     assert refused(MasterKey.parse, encode(wrong)) == "master_key_malformed"
+    assert MasterKey(b"abcdefgh" * 4)
 
 
 @pytest.mark.parametrize("text", ["", "password", ",", f"{encode(MASTER)}=", f"{encode(MASTER)},", "é" * 43, None])
@@ -116,7 +132,7 @@ def test_the_file_of_a_master_key(tmp_path: Path):
     with pytest.raises(PermissionError):
         MasterKey.open(path)
     path.chmod(0o600)
-    for other in (b"", b"something else", b"\xff" * 43, "é".encode() * 43):
+    for other in (b"", b"something else", b"\xff" * 43, "é".encode() * 43, f"{encode(MASTER)}\u00a0".encode()):
         path.write_bytes(other)
         assert refused(MasterKey.open, path) == "master_key_malformed"
 
@@ -271,6 +287,109 @@ def test_what_happens_is_logged(documents: MemoryDocuments, caplog: pytest.LogCa
     ours.tend()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "second line" not in caplog.text
+
+
+def test_an_end_in_its_time_is_not_told(documents: MemoryDocuments, caplog: pytest.LogCaptureFixture):
+    """What ended as it was to end is no warning, though it still stands beside what is retired."""
+    clock = FixedClock(NOW)
+    ours, theirs = KeySet.open(vault(documents), clock=clock), KeySet.open(vault(documents), clock=clock)
+    made = theirs.rotate(keep=60, announce=300).kid
+    ours.tend()
+    clock.forward(400)
+    theirs.retire(made)
+    caplog.clear()
+    ours.tend()
+    assert [made in record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [True]
+
+
+def test_an_announcement_says_from_when(documents: MemoryDocuments, caplog: pytest.LogCaptureFixture):
+    """To the second, and in UTC wherever the machine stands."""
+    caplog.set_level("INFO", "stagedoor.keys")
+    clock = FixedClock(NOW + 0.25)
+    ours, theirs = KeySet.open(vault(documents), clock=clock), KeySet.open(vault(documents), clock=clock)
+    theirs.rotate(keep=60, announce=300)
+    caplog.clear()
+    ours.tend()
+    assert [record.getMessage().partition(" from ")[2] for record in caplog.records] == ["2025-06-15 15:11:40+00:00"]
+
+
+def test_of_two_that_find_all_ended_one_makes_a_fresh_one(documents: MemoryDocuments):
+    """Who comes second takes what the first has made meanwhile."""
+    first = KeySet.open(vault(documents), clock=FixedClock(NOW))
+    first._change(lambda entries: [replace(entry, ends=NOW - 1.0) for entry in entries])
+    theirs: list[KeySet] = []
+    # It was found there, it was read, and now it is to be changed.
+    slow = Slow(documents, 3, lambda: theirs.append(KeySet.open(vault(documents), clock=FixedClock(NOW))))
+    ours = KeySet.open(vault(slow), clock=FixedClock(NOW))
+    assert ours.signing(NOW).kid == theirs[0].signing(NOW).kid
+    assert len(ours.entries()) == 2
+
+
+class Slow(MemoryDocuments):
+    """The documents of others, to which something happens before this one reads for the so-manieth time."""
+
+    def __init__(self, others: MemoryDocuments, reads: int, meanwhile: Callable[[], object]) -> None:
+        self.others, self.reads, self.meanwhile = others, reads, meanwhile
+
+    def read(self, name: str) -> tuple[int, bytes] | None:
+        self.reads -= 1
+        if self.reads == 0:
+            self.meanwhile()
+        return self.others.read(name)
+
+    def write(self, name: str, content: bytes, *, expected: int) -> bool:
+        return self.others.write(name, content, expected=expected)
+
+
+def test_of_two_that_find_it_is_time_one_rotates(documents: MemoryDocuments):
+    """Who has read before the other wrote, and writes after it, takes what that one made."""
+    clock, spans = FixedClock(NOW), {"rotate_every": 1000, "announce": 100, "keep": 300}
+    theirs = KeySet.open(vault(documents), clock=clock, **spans)
+    slow = Slow(documents, 0, theirs.tend)
+    ours = KeySet.open(vault(slow), clock=clock, **spans)
+    ours.close()
+    theirs.close()
+    slow.reads = 2  # the first to see whether it is time, the second to change it
+    clock.forward(900)
+    ours.tend()
+    assert [entry.id for entry in ours.entries()] == [entry.id for entry in theirs.entries()]
+    assert len(ours.entries()) == 2
+
+
+def test_what_changes_nothing_is_not_written(documents: MemoryDocuments):
+    """Whoever retires again what is retired leaves the document as it was."""
+    keys = KeySet.open(vault(documents))
+    kid = keys.entries()[0].id
+    keys.retire(kid)
+    before = documents.read("keys")
+    keys.retire(kid)
+    assert documents.read("keys") == before
+
+
+def test_a_store_that_goes_down_in_the_middle_of_a_rotation(documents: MemoryDocuments):
+    """Whoever rotates hears of it, and nothing changes; a rotation whose answer alone was lost is known all the same."""
+    keys = KeySet.open(vault(documents))
+    keys.close()
+    known = keys.entries()
+    write = documents.write
+
+    def lost(*arguments: Any, **more: Any) -> bool:
+        write(*arguments, **more)
+        raise StoreError("the answer was lost")
+
+    def down(*arguments: Any, **more: Any) -> bool:
+        documents.read = down
+        raise StoreError("down")
+
+    documents.write = down
+    with pytest.raises(StoreError):
+        keys.rotate(keep="1d")
+    assert keys.entries() == known
+    del documents.read
+    documents.write = lost
+    with pytest.raises(StoreError):
+        keys.rotate(keep="1d")
+    assert len(keys.entries()) == 2
 
 
 def test_who_only_reads_reseals_nothing(documents: MemoryDocuments):
