@@ -293,6 +293,7 @@ def test_an_end_in_its_time_is_not_told(documents: MemoryDocuments, caplog: pyte
     """What ended as it was to end is no warning, though it still stands beside what is retired."""
     clock = FixedClock(NOW)
     ours, theirs = KeySet.open(vault(documents), clock=clock), KeySet.open(vault(documents), clock=clock)
+    ours.close()  # or its watch might be quicker
     made = theirs.rotate(keep=60, announce=300).kid
     ours.tend()
     clock.forward(400)
@@ -307,6 +308,7 @@ def test_an_announcement_says_from_when(documents: MemoryDocuments, caplog: pyte
     caplog.set_level("INFO", "stagedoor.keys")
     clock = FixedClock(NOW + 0.25)
     ours, theirs = KeySet.open(vault(documents), clock=clock), KeySet.open(vault(documents), clock=clock)
+    ours.close()  # or its watch might be quicker
     theirs.rotate(keep=60, announce=300)
     caplog.clear()
     ours.tend()
