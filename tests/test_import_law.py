@@ -15,11 +15,13 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 # a file inside a package stands on the package's floor.
 FLOORS = {
     "errors": 1,
-    **dict.fromkeys(["encoding", "lifetime", "scope", "algorithms", "signer", "entry", "secret_file", "vault", "watch", "ring"], 2),
+    **dict.fromkeys(
+        ["encoding", "lifetime", "scope", "algorithms", "signer", "entry", "secret_file", "vault", "watch", "ring", "flight", "follower"], 2
+    ),
     **dict.fromkeys(["key_policy", "jwk", "der", "keys", "claims", "refresh_token", "session", "revocation", "event"], 3),
     "jws": 4,
     **dict.fromkeys(["access_token", "trusted_issuer", "keyset"], 5),
-    **dict.fromkeys(["verifier", "draft", "token_pair", "flows", "issuer"], 6),
+    **dict.fromkeys(["verifier", "draft", "token_pair", "parts", "endings", "flows", "issuer"], 6),
     **dict.fromkeys(["remote_document", "discovery", "published_keys", "jwks", "stores", "guards"], 7),
     **dict.fromkeys(["endpoints", "feeds", "client", "testing"], 8),
     "service": 9,
@@ -31,7 +33,7 @@ FACE_FLOOR = 6.5  # the face stands on the core; who imports the face must stand
 
 CORE_MAY_USE = {"cryptography", "msgspec", "pybase64"}
 CORE_MAY_USE_FOR_TYPING = {"typing_extensions"}
-ISSUING = {"issuer", "flows"}  # flows holds what Issuer and SyncIssuer do; the law on the issuer binds it too
+ISSUING = {"issuer", "flows", "endings", "parts"}  # these hold what Issuer and SyncIssuer do; the law on the issuer binds them too
 STORES_MAY_USE = {"errors", "session", "keys", "revocation"}
 
 # Inside these packages a file (or package) of such a name belongs to that framework;

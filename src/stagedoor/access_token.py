@@ -15,6 +15,7 @@ from stagedoor import jws
 from stagedoor.claims import (
     ABSENT,
     ACCESS_TOKEN_TYP,
+    FUTURE_LEEWAY,
     Claims,
     check_audience,
     check_issuer,
@@ -22,7 +23,7 @@ from stagedoor.claims import (
     text_claim,
     time_claim,
 )
-from stagedoor.errors import AuthError, ClaimRejected, KeySetUnavailable, UnknownKey
+from stagedoor.errors import AuthError, ClaimRejected, KeySetUnavailable, RevocationsStale, StepUpRequired, TokenExpired, UnknownKey
 from stagedoor.revocation import Revocations
 from stagedoor.scope import Scope
 from stagedoor.trusted_issuer import Expected, TrustedKey
@@ -141,25 +142,59 @@ class Reader(Generic[C]):
     def verify(self, token: str) -> AccessToken[C]:
         """The access token in this text, or TokenError: MalformedToken, AlgorithmNotAllowed, UnknownKey, BadSignature, then
         ClaimRejected (TokenExpired, TokenNotYetValid), then TokenRevoked. No I/O, no scope: what a route asks for is the guard's.
+        RevocationsStale where what is known of revocations is too old: `revocations.hear()` waits for more, verify_async by itself.
         """
         if not isinstance(token, str):
             raise TypeError("verify takes the token as text")
         now = self._clock()
         signed = jws.verify(token, self._keys, now)
         access_token = self._accept(signed, now)
-        if access_token.session_id:
-            self.revocations.check(access_token.session_id, now)
+        self.revocations.check(access_token, now)
         return access_token
 
     async def verify_async(self, token: str) -> AccessToken[C]:
-        """As verify; but keys that can learn are asked to, once, where a key is not known (yet) or none could be had (yet)."""
+        """As verify; but keys that can learn are asked to, once, where a key is not known (yet) or none could be had (yet).
+
+        And where what is known of revocations is too old, or nothing is known yet, their source is asked.
+        """
         try:
-            return self.verify(token)
+            return await self._verify_heard(token)
         except (UnknownKey, KeySetUnavailable) as error:
             learn = getattr(self._keys, "learn", None)
             if learn is None or not await cast(Learns, self._keys).learn(error):
                 raise
+        return await self._verify_heard(token)
+
+    async def _verify_heard(self, token: str) -> AccessToken[C]:
+        try:
+            return self.verify(token)
+        except RevocationsStale:
+            await self.revocations.hear_async()
         return self.verify(token)
+
+    async def check_strictly(self, token: AccessToken[C]) -> None:
+        """Ask the store, or the service that revocations are heard from, whether this verified token was ended.
+
+        TokenRevoked; StoreError, RevocationsStale where no answer comes; TypeError where there is nobody to ask.
+        """
+        await self.revocations.check_strictly(token, self._clock())
+
+    def check_again(self, token: AccessToken[C]) -> float:
+        """Seconds that a token which was verified before still lives. TokenExpired, TokenRevoked; RevocationsStale. No I/O.
+
+        For what stays open for longer than a request: its signature and its claims do not change, time and revocations do.
+        """
+        now = self._clock()
+        if now >= token.expires_at:
+            raise TokenExpired
+        self.revocations.check(token, now)
+        return token.expires_at - now
+
+    def check_recent(self, token: AccessToken[C], max_age: int) -> None:
+        """StepUpRequired unless the login of this token is at most so many seconds ago (RFC 9470)."""
+        age = self._clock() - token.auth_time
+        if not -FUTURE_LEEWAY <= age <= max_age:
+            raise StepUpRequired(max_age)
 
     def _accept(self, signed: jws.Signed, now: float) -> AccessToken[C]:
         payload = signed.payload

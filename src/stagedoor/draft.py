@@ -59,13 +59,16 @@ def draft(
     audience: str,
     life: int,
     now: float,
+    ahead: float,
     ends_at: float,
 ) -> Draft:
-    """An access token of this session, with this scope and these claims, for `life` seconds; the session ends at `ends_at` on our clock."""
-    issued_at = int(now)
+    """An access token of this session, with this scope and these claims, for `life` seconds; the session ends at `ends_at` on our clock.
+
+    `ahead`: seconds that our clock is ahead of the store's. What is issued before a revocation of all must not say that it came after.
+    """
     scope, claims = allowed
     # Never past the session's own end: what outlived it could not be revoked with it.
-    expires_at = min(issued_at + life, int(ends_at))
+    expires_at = min(int(now) + life, int(ends_at))
     text = access_token.draft(
         key,
         issuer=issuer,
@@ -75,9 +78,9 @@ def draft(
         session_id=encode(session.id),
         token_id=encode(secrets.token_bytes(16)),
         scope=scope,
-        issued_at=issued_at,
+        issued_at=int(now - ahead),
         expires_at=expires_at,
         auth_time=int(session.created_at),
         claims=claims,
     )
-    return Draft(key, text, expires_at - issued_at, scope)
+    return Draft(key, text, expires_at - int(now), scope)

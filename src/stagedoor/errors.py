@@ -11,7 +11,8 @@ Never knows a framework, a response object, a token's text or a secret.
     │   ├── ClaimRejected           .claim .reason
     │   │   ├── TokenExpired
     │   │   └── TokenNotYetValid
-    │   └── TokenRevoked            .session_id
+    │   ├── TokenRevoked            .session_id
+    │   └── FeedKeyRefused          a service's key, not an access token
     ├── MissingToken                401, a challenge without an error code (RFC 6750 section 3.1)
     ├── InsufficientScope           403 insufficient_scope, .required
     ├── StepUpRequired              401 insufficient_user_authentication (RFC 9470), .max_age
@@ -36,6 +37,7 @@ Never knows a framework, a response object, a token's text or a secret.
     ├── SubjectCheckFailed          503
     ├── SigningFailed               503: the key is elsewhere, and did not sign
     ├── KeySetUnavailable           503
+    ├── IssuingPaused               503: everything was revoked just now, .retry_after
     ├── Overloaded                  503: too much of the same waits already
     └── RevocationsStale            503
 
@@ -73,6 +75,19 @@ class AuthError(Exception):
     def session_id(self) -> str | None:
         """The session concerned, where one is known."""
         return None
+
+
+class _OfSession(AuthError):
+    """A refusal that belongs to one session, where that is known."""
+
+    def __init__(self, message: str = "", *, session_id: str | None = None) -> None:
+        super().__init__(message)
+        self._session_id = session_id
+
+    @property
+    def session_id(self) -> str | None:
+        """The session concerned, where one is known."""
+        return self._session_id
 
 
 class TokenError(AuthError):
@@ -141,20 +156,18 @@ class TokenNotYetValid(ClaimRejected):
     description = "The access token is not valid yet."
 
 
-class TokenRevoked(TokenError):
+class TokenRevoked(_OfSession, TokenError):
     """The session or the key of this token was revoked."""
 
     code = "token_revoked"
     description = "The access token has been revoked."
 
-    def __init__(self, message: str = "", *, session_id: str | None = None) -> None:
-        super().__init__(message)
-        self._session_id = session_id
 
-    @property
-    def session_id(self) -> str | None:
-        """The session concerned, where one is known."""
-        return self._session_id
+class FeedKeyRefused(TokenError):
+    """Who reads revocations sent no key that is valid here."""
+
+    code = "feed_key_refused"
+    description = "This needs a valid feed key: send Authorization: Bearer."
 
 
 class MissingToken(AuthError):
@@ -199,44 +212,31 @@ class GrantError(AuthError):
     description = "The refresh token is not accepted: log in again."
 
 
-class _SessionGrantError(GrantError):
-    """A refusal that belongs to one session."""
-
-    def __init__(self, message: str = "", *, session_id: str | None = None) -> None:
-        super().__init__(message)
-        self._session_id = session_id
-
-    @property
-    def session_id(self) -> str | None:
-        """The session concerned, where one is known."""
-        return self._session_id
-
-
-class RefreshTokenUnknown(_SessionGrantError):
+class RefreshTokenUnknown(_OfSession, GrantError):
     """Not a refresh token of ours, or no longer known."""
 
     code = "refresh_token_unknown"
 
 
-class RefreshTokenExpired(_SessionGrantError):
+class RefreshTokenExpired(_OfSession, GrantError):
     """The session passed its idle or its absolute end."""
 
     code = "refresh_token_expired"
 
 
-class SessionRevoked(_SessionGrantError):
+class SessionRevoked(_OfSession, GrantError):
     """The session was ended: by logout, by its owner, by an administrator, by reuse."""
 
     code = "session_revoked"
 
 
-class RefreshTokenReused(_SessionGrantError):
+class RefreshTokenReused(_OfSession, GrantError):
     """A genuinely older refresh token came back: its session is ended now (RFC 9700 section 4.14.2)."""
 
     code = "refresh_token_reused"
 
 
-class SessionUnreadable(_SessionGrantError):
+class SessionUnreadable(_OfSession, GrantError):
     """The store has something under the id of this session that no store of ours wrote, or half of it: an operator's matter."""
 
     code = "session_unreadable"
@@ -340,7 +340,10 @@ class _Unavailable(AuthError):
     status = 503
     error = "temporarily_unavailable"
     description = "The service cannot answer just now: try again."
-    retry_after = 1
+
+    def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StoreError(_Unavailable):
@@ -353,10 +356,6 @@ class KeySetUnavailable(_Unavailable):
     """The keys of an issuer could not be had."""
 
     code = "keys_unavailable"
-
-    def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class SubjectCheckFailed(_Unavailable):
@@ -375,6 +374,12 @@ class RevocationsStale(_Unavailable):
     """What is known of revocations is older than its bound."""
 
     code = "revocations_stale"
+
+
+class IssuingPaused(_Unavailable):
+    """All that was issued is being revoked: nothing is issued until everybody has heard of it, in `retry_after` seconds."""
+
+    code = "issuing_paused"
 
 
 class Overloaded(_Unavailable):

@@ -1,139 +1,38 @@
-"""Flows: opening, refreshing and ending a session, each written once, as a generator that yields what it asks of the store.
+"""Flows: opening and refreshing a session, each written once, as a generator that yields what it asks of the store.
 
 Never knows whether it is driven with await or without; never a request, a cookie, a password or a database.
 """
 
 from __future__ import annotations
 
-import inspect
 import secrets
-import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any
 
-from stagedoor import signer
-from stagedoor.access_token import C, Reader
-from stagedoor.claims import Claims
 from stagedoor.draft import Draft, Minted, draft
-from stagedoor.encoding import decode, encode
+from stagedoor.encoding import encode
+from stagedoor.endings import Endings
 from stagedoor.errors import (
     BadCredentials,
-    GrantError,
-    MalformedToken,
-    NotFound,
     RefreshTokenExpired,
     RefreshTokenReused,
     RefreshTokenUnknown,
     SessionRevoked,
-    SessionUnreadable,
     StoreError,
 )
-from stagedoor.event import Event, Listener, log, tell
 from stagedoor.keys import Key
-from stagedoor.keyset import KeySet
-from stagedoor.lifetime import seconds
-from stagedoor.refresh_token import Peppers, RefreshToken, attempt_hash
-from stagedoor.revocation import Revocations
+from stagedoor.parts import Flow, S
+from stagedoor.refresh_token import RefreshToken, attempt_hash
 from stagedoor.scope import Scope
-from stagedoor.session import Outcome, Presented, Session, Store, SyncStore, decide
-from stagedoor.token_pair import Grant, SubjectCheck, TokenPair, application_claims, check_text, granted
-from stagedoor.trusted_issuer import Expected
-
-R = TypeVar("R")
-S = TypeVar("S", Store, SyncStore)
-Flow = Generator[Callable[[Any], Any], Any, R]
-"""What a flow is: it yields what it asks of the store, and is sent the answer."""
+from stagedoor.session import Outcome, Presented, Session, decide
+from stagedoor.token_pair import Grant, TokenPair, application_claims, check_text, granted
 
 _TRIES = 3
-_REVOCATION_MARGIN = 60.0
 
 
-class Flows(Generic[S]):
-    """The flows and what they need.
-
-    `issuer` is the `iss` of all tokens, `audience` who is to accept them. Lifetimes are spans such as "15m", or seconds: of an access
-    token (`access`), of a session without a refresh (`refresh_idle`), of a session at the longest (`refresh_absolute`), and how long a
-    refresh may be repeated (`retry_window`). `session_limit`: live sessions a subject may have; the oldest ends for a new one. `client_id`:
-    claim of that name, the audience unless given. `subject_check` is asked at each refresh what the subject may still have: (session) ->
-    Grant, or None where it may not refresh any more, which ends the session. `events` is told what happens; by default it goes to the log
-    `stagedoor.events`. TypeError or ValueError where something does not fit.
-    """
-
-    _awaits: ClassVar[bool]
-
-    def __init__(
-        self,
-        issuer: str,
-        *,
-        audience: str,
-        store: S,
-        keys: KeySet,
-        peppers: Peppers,
-        access: str | int = "15m",
-        refresh_idle: str | int = "30d",
-        refresh_absolute: str | int = "90d",
-        retry_window: str | int = "60s",
-        session_limit: int = 100,
-        client_id: str | None = None,
-        subject_check: SubjectCheck | None = None,
-        events: Listener = log,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        if not isinstance(issuer, str) or not isinstance(audience, str):
-            raise TypeError("an issuer's name and the audience of its access tokens are one text each")
-        if not issuer or not audience:
-            raise ValueError("an issuer needs its own name and the audience of its access tokens")
-        if not isinstance(keys, KeySet) or not isinstance(peppers, Peppers):
-            raise TypeError("keys is a KeySet, peppers is a Peppers")
-        if isinstance(store, type) or not callable(getattr(store, "rotate", None)):
-            raise TypeError("store is a store, such as SQLStore('sqlite:///auth.db')")
-        if inspect.iscoroutinefunction(store.rotate) is not self._awaits:
-            raise TypeError("Issuer takes an async store such as SQLStore, SyncIssuer a sync one such as SyncSQLStore")
-        if not keys.signing(clock()).can_sign:
-            raise TypeError("these keys verify only: an issuer needs a private key")
-        if not self._awaits and any(signer.awaits(entry.value.signer) for entry in keys.entries() if entry.value.signer is not None):
-            raise TypeError("SyncIssuer takes a signer whose sign is a plain function; Issuer awaits")
-        if subject_check is not None and not callable(subject_check):
-            raise TypeError("subject_check is a callable: (session) -> Grant or None")
-        if not self._awaits and inspect.iscoroutinefunction(subject_check):
-            raise TypeError("SyncIssuer takes a plain function as subject_check; Issuer awaits")
-        if session_limit < 1:
-            raise ValueError("session_limit is at least 1")
-        self.name = issuer
-        self.audience = audience
-        self.store: S = store
-        self.keys = keys
-        self.peppers = peppers
-        self.access = seconds(access)
-        self.refresh_idle = seconds(refresh_idle)
-        self.refresh_absolute = seconds(refresh_absolute)
-        self.retry_window = seconds(retry_window)
-        if self.retry_window >= self.refresh_idle:
-            raise ValueError("the retry window is shorter than the idle lifetime")
-        for name, ring, life, least in (
-            ("keys", keys, "access", self.access),
-            ("peppers", peppers, "refresh_absolute", self.refresh_absolute),
-        ):
-            if ring.schedule.keep is not None and ring.schedule.keep < least:
-                raise ValueError(f"{name}: keep= is {ring.schedule.keep} seconds, shorter than {life}=, which is {least}")
-        self.session_limit = session_limit
-        self.client_id = client_id or audience
-        self.revocations = Revocations()
-        """What this process knows to be ended; shared with the verifiers made here."""
-        self._subject_check = subject_check
-        self._events = events
-        self._clock = clock
-
-    def verifier(self, claims: type[C] = cast(Any, Claims)) -> Reader[C]:  # noqa: B008 - a class, not a call's result
-        """A verifier of this issuer's access tokens in the same process: it hears of each revocation at once."""
-        return Reader(
-            Expected(self.name, frozenset({self.audience})),
-            keys=self.keys,
-            revocations=self.revocations,
-            claims=claims,
-            clock=self._clock,
-        )
+class Flows(Endings[S]):
+    """Opening and refreshing; ending is below, in Endings."""
 
     def _issue(
         self,
@@ -149,6 +48,7 @@ class Flows(Generic[S]):
         check_text("device", device or "")
         plain = application_claims(claims)  # before anything is written
         held = Scope.parse(scope) if isinstance(scope, str) else Scope(scope)
+        yield from self._may_issue(self._clock())
         now = self._clock()
         session_id, seed, secret = secrets.token_bytes(16), secrets.token_bytes(32), secrets.token_bytes(32)
         pepper_id = self.peppers.current_id(now)
@@ -185,6 +85,7 @@ class Flows(Generic[S]):
     def _refresh(self, refresh_token: str, attempt: str | None, scope: str | Scope | None) -> Flow[TokenPair]:
         now = self._clock()
         token = self._parse(refresh_token, now)
+        through = yield from self._may_issue(now)
         key = self.keys.signing(now)  # what can fail comes before the rotation
         secret = self.peppers.successor(token, now)
         presented = Presented(
@@ -228,6 +129,10 @@ class Flows(Generic[S]):
                 self._remember(session.id, now)
                 self._tell("refresh_forged", now, session, alarm=True)
                 raise RefreshTokenUnknown("the digest is right, the proof is not", session_id=encode(session.id))
+            if session.created_at <= through:
+                yield lambda store: store.revoke(token.session_id, "everything_revoked", now)
+                self._ended(session.id, now, "everything_revoked", session.subject)
+                raise SessionRevoked(session_id=encode(session.id))
             if asks and access is None:
                 continue  # what was read before said that it would be refused: read, and ask, again
             if answer.outcome is not Outcome.AHEAD:
@@ -276,48 +181,22 @@ class Flows(Generic[S]):
         """Ask the signer that has this draft's key, with await or without."""
         raise NotImplementedError
 
-    def _logout(self, refresh_token: str) -> Flow[None]:
-        now = self._clock()
-        token = self._parse(refresh_token, now)
-        session: Session | None = yield lambda store: store.get(token.session_id)
-        if session is None or not self.peppers.proves(token, session.seed, now):
-            raise self._refused(RefreshTokenUnknown, token, now, session, alarm=session is not None)
-        if (yield lambda store: store.revoke(token.session_id, "logout", now)):
-            self._ended(token.session_id, now, "logout", session.subject)
-        else:
-            self._remember(session.id, now)
-
-    def _revoke_session(self, session_id: str | bytes, reason: str, subject: str | None) -> Flow[None]:
-        now = self._clock()
-        known = _session_id(session_id)
-        if not (yield lambda store: store.revoke(known, reason, now, subject=subject)):
-            session: Session | None = yield lambda store: store.get(known)
-            if session is not None and session.revoked_at is not None:
-                self._remember(known, now)  # by somebody else, or by a call whose answer was lost
-            raise NotFound
-        self._ended(known, now, reason, subject)
-
-    def _revoke_subject(self, subject: str, reason: str) -> Flow[int]:
-        now = self._clock()
-        ended = yield lambda store: store.revoke_subject(subject, reason, now)
-        for session_id in ended:
-            self._ended(session_id, now, reason, subject)
-        return len(ended)
-
-    def _sessions(self, subject: str) -> Flow[list[Session]]:
-        now = self._clock()
-        return cast("list[Session]", (yield lambda store: store.sessions(subject, now)))
-
     def _access(self, key: Key, session: Session, allowed: tuple[Scope, Mapping[str, Any]], now: float, ends_at: float) -> Flow[Minted]:
         """An access token of this session, whose end is at `ends_at` on our own clock. Only with a signer's key may it fail."""
-        made = draft(key, session, allowed, issuer=self.name, audience=self.audience, life=self.access, now=now, ends_at=ends_at)
+        made = draft(
+            key,
+            session,
+            allowed,
+            issuer=self.name,
+            audience=self.audience,
+            life=self.access,
+            now=now,
+            ahead=self.revocations.ahead,
+            ends_at=ends_at,
+        )
         if key.signer is None:
             return made.signed(key.sign(made.data))
         return made.signed((yield lambda _: self._signature(made)))
-
-    def _alarm(self, error: SessionUnreadable) -> None:
-        """The store has a row that it cannot read: the token is refused, and somebody should hear of it."""
-        tell(self._events, Event(error.code, self._clock(), session_id=error.session_id, alarm=True))
 
     def _pair(self, session: Session, refresh_token: str, access: Minted, moment: float) -> TokenPair:
         """`moment` is now on the store's clock, which the session's end counts on."""
@@ -331,13 +210,6 @@ class Flows(Generic[S]):
             session_id=encode(session.id),
         )
 
-    def _parse(self, refresh_token: str, now: float) -> RefreshToken:
-        try:
-            return self.peppers.parse(refresh_token, now)
-        except RefreshTokenUnknown as error:
-            tell(self._events, Event("refresh_refused", now, detail=str(error)))
-            raise
-
     def _written(self, session: Session, secret: bytes, now: float) -> str:
         return self.peppers.write(
             pepper_id=session.pepper_id,
@@ -348,43 +220,9 @@ class Flows(Generic[S]):
             now=now,
         )
 
-    def _refused(
-        self,
-        error: type[Any],
-        token: RefreshToken,
-        now: float,
-        session: Session | None = None,
-        alarm: bool = False,
-        detail: str | None = None,
-    ) -> GrantError:
-        subject = None if session is None else session.subject
-        name = error.code
-        tell(
-            self._events,
-            Event(name, now, subject, encode(token.session_id), alarm, detail or f"generation {token.generation}"),
-        )
-        return cast(GrantError, error(session_id=encode(token.session_id)))
-
-    def _ended(self, session_id: bytes, now: float, reason: str, subject: str | None) -> None:
-        self._remember(session_id, now)
-        tell(self._events, Event("session_revoked", now, subject, encode(session_id), detail=reason))
-
-    def _remember(self, session_id: bytes, now: float) -> None:
-        self.revocations.add(encode(session_id), until=now + self.access + _REVOCATION_MARGIN, now=now)
-
-    def _tell(self, name: str, now: float, session: Session, alarm: bool = False) -> None:
-        tell(self._events, Event(name, now, session.subject, encode(session.id), alarm))
-
 
 _REFUSALS = {
     Outcome.REVOKED: SessionRevoked,
     Outcome.EXPIRED: RefreshTokenExpired,
     Outcome.UNKNOWN: RefreshTokenUnknown,
 }
-
-
-def _session_id(id_: str | bytes) -> bytes:
-    try:
-        return id_ if isinstance(id_, bytes) else decode(id_)
-    except MalformedToken:
-        raise NotFound from None

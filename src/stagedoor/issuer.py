@@ -16,7 +16,8 @@ from typing import Any, cast
 from stagedoor import signer
 from stagedoor.draft import Draft
 from stagedoor.errors import AuthError, SessionUnreadable, SigningFailed, SubjectCheckFailed
-from stagedoor.flows import Flow, Flows, R
+from stagedoor.flows import Flows
+from stagedoor.parts import Flow, R
 from stagedoor.scope import Scope
 from stagedoor.session import Session, Store, SyncStore
 from stagedoor.token_pair import SubjectCheck, TokenPair
@@ -71,9 +72,30 @@ class Issuer(Flows[Store]):
         """End all sessions of a subject; how many there were. StoreError."""
         return await self._run(self._revoke_subject(subject, reason))
 
+    async def revoke_key(self, kid: str) -> None:
+        """For an emergency: retire this key, and have its tokens refused everywhere at once. NotFound, StoreError.
+
+        What fails on the way may be repeated. The keys are retired first: KeySet.retire says what takes their place.
+        """
+        await self._run(self._revoke_key(kid))
+
+    async def revoke_everything(self) -> int:
+        """For an emergency: end all sessions, and have all access tokens refused, that were opened and issued until now. StoreError.
+
+        Until everybody has heard of it, some six seconds, nothing is issued (IssuingPaused, 503). The last second that is revoked, in Unix
+        seconds, is returned.
+        """
+        return await self._run(self._revoke_everything())
+
     async def sessions(self, subject: str) -> list[Session]:
         """The live sessions of a subject, the latest first. StoreError."""
         return await self._run(self._sessions(subject))
+
+    def _aside(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return asyncio.to_thread(function, *arguments)
+
+    def _hear(self) -> Any:
+        return self.revocations.hear_async()
 
     async def _still_granted(self, session: Session) -> Any:
         check = cast("SubjectCheck", self._subject_check)
@@ -152,9 +174,23 @@ class SyncIssuer(Flows[SyncStore]):
         """As Issuer.revoke_subject."""
         return self._run(self._revoke_subject(subject, reason))
 
+    def revoke_key(self, kid: str) -> None:
+        """As Issuer.revoke_key."""
+        self._run(self._revoke_key(kid))
+
+    def revoke_everything(self) -> int:
+        """As Issuer.revoke_everything."""
+        return self._run(self._revoke_everything())
+
     def sessions(self, subject: str) -> list[Session]:
         """As Issuer.sessions."""
         return self._run(self._sessions(subject))
+
+    def _aside(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    def _hear(self) -> Any:
+        self.revocations.hear()
 
     def _still_granted(self, session: Session) -> Any:
         with _failing():

@@ -42,16 +42,16 @@ class RemoteDocument:
     """Seconds that it is fresh from when it was asked for, 0 for no-store and no-cache; None: the server does not say."""
 
 
-def check_url(url: str, name: str) -> httpx2.URL:
+def check_url(url: str, name: str, such_as: str = "https://auth.example/.well-known/jwks.json") -> httpx2.URL:
     """The URL, if we would fetch from it: https, or http on this machine itself. TypeError, ValueError."""
     if not isinstance(url, str):
-        raise TypeError(f"{name} is a text such as 'https://auth.example/.well-known/jwks.json', not {type(url).__name__}")
+        raise TypeError(f"{name} is a text such as {such_as!r}, not {type(url).__name__}")
     try:
         parsed = httpx2.URL(url)  # the client's own reading: two parsers could see two hosts
     except httpx2.InvalidURL:
         raise ValueError(f"{name} is no URL") from None
     if not _VISIBLE.fullmatch(url) or "\\" in url or not parsed.host:
-        raise ValueError(f"{name} is no URL: write it whole, as in 'https://auth.example/.well-known/jwks.json'")
+        raise ValueError(f"{name} is no URL: write it whole, as in {such_as!r}")
     if parsed.userinfo or "#" in url:
         raise ValueError(f"{name} must have no user, password or fragment")
     if parsed.scheme != "https" and not (parsed.scheme == "http" and is_loopback(parsed.host)):

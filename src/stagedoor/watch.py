@@ -1,4 +1,4 @@
-"""Watch: a thread that calls something once a second, for as long as its owner lives, in a forked child too.
+"""Watch: a thread that calls something once a second, or without a pause, for as long as its owner lives, in a forked child too.
 
 Never knows what it calls.
 """
@@ -11,7 +11,7 @@ import weakref
 from typing import Protocol
 
 INTERVAL = 1.0
-"""Seconds between two calls."""
+"""Seconds between two calls, unless it is said otherwise."""
 _PATIENCE = 2.0
 
 
@@ -25,33 +25,40 @@ class Watched(Protocol):
 class Watch:
     """Begins with `start`, ends with `stop`, and may begin again. It holds nobody: when the owner is collected, the thread ends."""
 
-    def __init__(self, owner: Watched) -> None:
+    def __init__(self, owner: Watched, *, interval: float = INTERVAL) -> None:
         self._owner = weakref.ref(owner)
+        self._interval = interval
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Call from now on, unless that is done already; in each child of a fork too."""
+        """Call from now on, unless that is done already; in each child of a fork too. RuntimeError where there can be no more threads."""
         if self._thread is None:
             _begin_again_in_children(self)
-            self._begin()
+        with self._lock:  # many may find at one time that nobody calls: of two threads one could never be stopped
+            if self._thread is None or not self._thread.is_alive():
+                self._begin()
 
     def stop(self) -> None:
         """Call no more. What is under way is waited for, but not for long: a database that hangs holds nobody up."""
-        thread, self._thread = self._thread, None
-        self._stopped.set()
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stopped.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_PATIENCE)
 
     def go_on(self) -> None:
-        """In a child of a fork: the parent's thread is not there."""
-        if self._thread is not None:
+        """In a child of a fork: the parent's thread is not there, and nobody may be left to release its lock."""
+        self._lock = threading.Lock()
+        if self._thread is not None and not self._thread.is_alive():
             self._begin()
 
     def _begin(self) -> None:
-        self._stopped = threading.Event()  # another one: the lock of the old may have been held at a fork
-        self._thread = threading.Thread(target=_run, args=(self._owner, self._stopped), name="stagedoor-watch", daemon=True)
-        self._thread.start()
+        stopped = threading.Event()  # another one: the lock of the old may have been held at a fork
+        thread = threading.Thread(target=_run, args=(self._owner, stopped, self._interval), name="stagedoor-watch", daemon=True)
+        thread.start()
+        self._stopped, self._thread = stopped, thread
 
 
 _begun: weakref.WeakSet[Watch] = weakref.WeakSet()
@@ -71,8 +78,8 @@ def _begin_again() -> None:
         watch.go_on()
 
 
-def _run(owner: weakref.ref[Watched], stopped: threading.Event) -> None:
-    while not stopped.wait(INTERVAL):
+def _run(owner: weakref.ref[Watched], stopped: threading.Event, interval: float) -> None:
+    while not stopped.wait(interval):
         watched = owner()
         if watched is None:
             return

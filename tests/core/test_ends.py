@@ -7,6 +7,7 @@ import pytest
 
 from stagedoor import Grant, KeySet, Peppers, SyncIssuer, errors
 from stagedoor.encoding import decode
+from stagedoor.revocation import Record, Revocations
 from stagedoor.session import Answer, Presented
 from stagedoor.stores.memory import SyncMemoryStore
 from stagedoor.testing.clock import FixedClock
@@ -94,12 +95,28 @@ def test_how_long_an_ended_session_is_remembered(make: Callable[..., SyncIssuer]
     """A minute longer than an access token lives, for clocks that differ; however many are remembered."""
     issuer = make()
     pair = issuer.issue("user")
+    token = issuer.verifier().verify(pair.access_token)
     for n in range(1_023):
-        issuer.revocations.add(f"other {n}", until=NOW + 1, now=NOW)
+        issuer.revocations.add(Record("session", f"other {n}", NOW + 1, NOW), now=NOW)
     issuer.revoke(pair.refresh_token)
     with pytest.raises(errors.TokenRevoked):
-        issuer.revocations.check(pair.session_id, NOW + 900 + 59)
-    issuer.revocations.check(pair.session_id, NOW + 900 + 60)
+        issuer.revocations.check(token, NOW + 900 + 59)
+    issuer.revocations.check(token, NOW + 900 + 60)
+
+
+def test_sessions_that_an_emergency_elsewhere_has_ended(make: Callable[..., SyncIssuer], clock: FixedClock):
+    """An issuer that has heard of nothing yet asks before it lists: what another has cut off is no live session."""
+    store = SyncMemoryStore()
+    issuer, other, late = (make(store=store, revocations=Revocations.following(store, clock=clock)) for _ in range(3))
+    issuer.issue("user")
+    assert len(issuer.sessions("user")) == 1
+    through = other.revoke_everything()
+    assert late.sessions("user") == []
+    clock.forward(through + 1 - NOW)
+    pair = late.issue("user")
+    assert [session.id for session in late.sessions("user")] == [decode(pair.session_id)]
+    for each in (issuer, other, late):
+        each.revocations.close()
 
 
 def test_the_row_of_a_session(make: Callable[..., SyncIssuer]):

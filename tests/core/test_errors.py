@@ -28,6 +28,7 @@ def made() -> list[Any]:
         errors.MethodNotAllowed("GET"),
         errors.KeySetUnavailable(retry_after=30),
         errors.KeySetUnavailable(),
+        errors.IssuingPaused(retry_after=6),
     ]
 
 
@@ -51,6 +52,7 @@ def test_the_tree_in_the_docstring_names_it(cls: type[AuthError]):
         (errors.GrantError, 400, "invalid_grant"),
         (errors.StoreError, 503, "temporarily_unavailable"),
         (errors.KeySetUnavailable, 503, "temporarily_unavailable"),
+        (errors.IssuingPaused, 503, "temporarily_unavailable"),
         (errors.SubjectCheckFailed, 503, "temporarily_unavailable"),
         (errors.SessionUnreadable, 400, "invalid_grant"),
         (errors.RevocationsStale, 503, "temporarily_unavailable"),
@@ -84,14 +86,14 @@ def test_status_and_error(cls: type[AuthError], status: int, error: str):
 
 def test_facts():
     """An error carries the fact that it is about."""
-    kid, claim, expired, early, revoked, scope, step, session, wait, method, keys, later = made()
+    kid, claim, expired, early, revoked, scope, step, session, wait, method, keys, later, paused = made()
     assert kid.kid == "k"
     assert (claim.claim, claim.reason) == ("aud", "another")
     assert (expired.claim, early.claim) == ("exp", "nbf")
     assert revoked.session_id == session.session_id == "s"
     assert scope.required == "a b"
     assert step.max_age == 60
-    assert (wait.retry_after, keys.retry_after, later.retry_after) == (30, 30, 1)
+    assert (wait.retry_after, keys.retry_after, later.retry_after, paused.retry_after) == (30, 30, 1, 6)
     assert method.allowed == "GET"
     assert kid.session_id is None
 

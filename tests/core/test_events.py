@@ -70,14 +70,20 @@ async def test_by_its_id(issuer: AnyIssuer, events: list[Event]):
 
 
 async def test_of_a_subject(issuer: AnyIssuer, events: list[Event]):
-    """Each session of a subject that is ended is an event of its own."""
+    """Each session of a subject that is ended is an event of its own, and so is the subject, were there no session at all."""
     pairs = [await settle(issuer.issue("user")) for _ in range(2)]
     assert await settle(issuer.revoke_subject("user")) == 2
-    told = {event.session_id: event for event in events[2:]}
+    told = {event.session_id: event for event in events[2:-1]}
     assert told == {pair.session_id: Event("session_revoked", NOW, "user", pair.session_id, detail="revoked") for pair in pairs}
     pair = await settle(issuer.issue("user"))
     assert await settle(issuer.revoke_subject("user", reason="left")) == 1
-    assert events[-1] == Event("session_revoked", NOW, "user", pair.session_id, detail="left")
+    assert events[-2] == Event("session_revoked", NOW, "user", pair.session_id, detail="left")
+    assert await settle(issuer.revoke_subject("nobody")) == 0
+    assert [(event.subject, event.detail) for event in events if event.name == "subject_revoked"] == [
+        ("user", "revoked: 2 live"),
+        ("user", "left: 1 live"),
+        ("nobody", "revoked: 0 live"),
+    ]
 
 
 async def test_a_session_that_ended_elsewhere(make: Callable[..., AnyIssuer]):

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from stagedoor import ABSENT, AccessToken, Issuer, KeySet, Peppers, Revocations, TrustedIssuer, Verifier, errors
+from stagedoor.revocation import Record
 from stagedoor.stores.memory import MemoryStore
 from stagedoor.testing.clock import FixedClock
 
@@ -189,8 +190,8 @@ def test_a_subject_that_is_no_number(value: Any):
 def test_sessions_of_others():
     """A token without a session is never looked up as one; a session that others name can be revoked."""
     revocations = Revocations()
-    for session in ("", "s"):
-        revocations.add(session, until=NOW + 1000, now=NOW)
+    for session in ("other", "s"):
+        revocations.add(Record("session", session, NOW + 1000, NOW), now=NOW)
     assert verify(entry(), foreign(), revocations=revocations).session_id == ""
     with pytest.raises(errors.TokenRevoked):
         verify(entry(), foreign(sid="s"), revocations=revocations)

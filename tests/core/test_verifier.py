@@ -7,6 +7,7 @@ import pytest
 
 from stagedoor import Issuer, KeySet, Peppers, Revocations, Verifier, errors, jws
 from stagedoor.keys import Key
+from stagedoor.revocation import Record
 from stagedoor.stores.memory import MemoryStore
 from stagedoor.testing.clock import FixedClock
 
@@ -85,7 +86,7 @@ def test_signature_before_claims(clock: FixedClock):
 def test_typ_and_claims_before_revocation(clock: FixedClock):
     """An expired token of a revoked session is expired."""
     revocations = Revocations()
-    revocations.add("sid", until=NOW + 10_000, now=NOW)
+    revocations.add(Record("session", "sid", NOW + 10_000, NOW), now=NOW)
     clock.forward(900)
     with pytest.raises(errors.TokenExpired):
         make(clock, revocations=revocations).verify(minted())
@@ -99,7 +100,7 @@ def test_a15_the_twin_of_a_revoked_token(clock: FixedClock, name: str):
     token = minted(name)
     twin = twin_of(token, name)
     assert verifier.verify(token) == verifier.verify(twin)
-    revocations.add("sid", until=NOW + 960, now=NOW)
+    revocations.add(Record("session", "sid", NOW + 960, NOW), now=NOW)
     for text in (token, twin):
         with pytest.raises(errors.TokenRevoked) as caught:
             verifier.verify(text)
@@ -109,7 +110,7 @@ def test_a15_the_twin_of_a_revoked_token(clock: FixedClock, name: str):
 def test_another_session_lives_on(clock: FixedClock):
     """Revoking one session refuses its tokens only."""
     revocations = Revocations()
-    revocations.add("sid", until=NOW + 960, now=NOW)
+    revocations.add(Record("session", "sid", NOW + 960, NOW), now=NOW)
     assert make(clock, revocations=revocations).verify(minted(session_id="other"))
 
 
@@ -191,7 +192,7 @@ def test_a27_nothing_is_remembered_by_text(clock: FixedClock):
     assert verifier.verify(token) == verifier.verify(token)
     with pytest.raises(errors.BadSignature):
         verifier.verify(forge(header(key("ES256"), "at+jwt"), payload() | {"sub": "root"}, signature=b"\0" * 64))
-    revocations.add("sid", until=NOW + 960, now=NOW)
+    revocations.add(Record("session", "sid", NOW + 960, NOW), now=NOW)
     with pytest.raises(errors.TokenRevoked):
         verifier.verify(token)
 
@@ -204,3 +205,22 @@ def test_verifying_tells_nothing(clock: FixedClock):
             verifier.verify(resigned(payload() | claims))
         assert "MARKER" not in str(caught.value) + repr(caught.value) + caught.value.told
     assert jws.read_unverified(minted())[1]["sub"] not in repr(verifier)
+
+
+def test_a_verified_token_is_checked_again(clock: FixedClock):
+    """For what stays open: time and revocations are looked at again, and it says how long there is left."""
+    revocations = Revocations()
+    verifier = make(clock, revocations=revocations)
+    token = verifier.verify(minted())
+    left = verifier.check_again(token)
+    assert left == token.expires_at - clock.now
+    clock.forward(left - 0.5)
+    assert verifier.check_again(token) == 0.5
+    clock.forward(0.5)
+    with pytest.raises(errors.TokenExpired):
+        verifier.check_again(token)
+    clock.forward(-1)
+    revocations.add(Record("session", token.session_id, clock.now + 960, clock.now), now=clock.now)
+    with pytest.raises(errors.TokenRevoked) as caught:
+        verifier.check_again(token)
+    assert caught.value.session_id == token.session_id

@@ -60,3 +60,41 @@ def test_it_keeps_nobody_alive():
         assert time.monotonic() < until
         time.sleep(0.01)
     watching.stop()
+
+
+def test_many_who_start_it_at_one_time_start_one_thread(monkeypatch: pytest.MonkeyPatch):
+    """And `stop` ends it: of two threads one would go on for ever."""
+    begin = watch.Watch._begin
+
+    def slowly(self: watch.Watch) -> None:
+        time.sleep(0.05)
+        begin(self)
+
+    monkeypatch.setattr(watch.Watch, "_begin", slowly)
+    before, owner = threads(), Slow()
+    watching = watch.Watch(owner)
+    callers = [threading.Thread(target=watching.start) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(set(threads()) - set(before)) == 1
+    watching.stop()
+    assert set(threads()) <= set(before)
+
+
+def test_a_thread_that_could_not_be_started_is_started_later(monkeypatch: pytest.MonkeyPatch):
+    """Where the process may have no more threads for a while."""
+    owner = Slow()
+    watching = watch.Watch(owner)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_more_threads)
+        with pytest.raises(RuntimeError):
+            watching.start()
+    watching.start()
+    assert owner.begun.wait(10)
+    watching.stop()
+
+
+def _no_more_threads(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")

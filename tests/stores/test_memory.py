@@ -3,7 +3,7 @@
 import pytest
 
 from stagedoor.stores.memory import MemoryStore, SyncMemoryStore
-from stagedoor.testing.contract import StoreContract, SyncStoreContract
+from stagedoor.testing.contract import LogContract, StoreContract, SyncLogContract, SyncStoreContract
 
 
 class TestMemoryStore(StoreContract):
@@ -16,6 +16,22 @@ class TestMemoryStore(StoreContract):
 
 class TestSyncMemoryStore(SyncStoreContract):
     """SyncMemoryStore under the contract, raced by threads."""
+
+    @pytest.fixture
+    def sync_store(self) -> SyncMemoryStore:
+        return SyncMemoryStore()
+
+
+class TestMemoryLog(LogContract):
+    """What MemoryStore writes of what it ends."""
+
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+
+class TestSyncMemoryLog(SyncLogContract):
+    """The same of SyncMemoryStore."""
 
     @pytest.fixture
     def sync_store(self) -> SyncMemoryStore:

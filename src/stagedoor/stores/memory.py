@@ -5,10 +5,12 @@ Never knows a rule of its own: it writes what the pure table says.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from dataclasses import replace
 from itertools import islice
 
+from stagedoor.revocation import EXPECTED, Page, Record, cursor_in, position_in
 from stagedoor.session import (
     CLEANED_AT_ONCE,
     KEPT_DEAD,
@@ -41,6 +43,58 @@ class MemoryDocuments:
             return version == expected
 
 
+class MemoryLog:
+    """What was ended, in a list."""
+
+    shared = False
+    """Whether other processes write here too: then an issuer must listen."""
+
+    def __init__(self) -> None:
+        self._name = secrets.token_hex(8)
+        self._records: dict[int, Record] = {}  # by position, in order
+        self._end = 0
+        self._life: float | None = None
+        self._changed = threading.Condition()
+
+    def read(self, after: str | None, wait: float = 0.0) -> Page:
+        """As Feed.read."""
+        with self._changed:
+            position = self._position(after)
+            if position == self._end:
+                self._changed.wait(wait)
+            records = [record for at, record in self._records.items() if at >= position]
+            return Page(cursor_in(self._name, self._end), records, None, 0.0)
+
+    def expect(self, life: float) -> None:
+        """As Log.expect."""
+        self._life = max(life, self._life or 0.0)
+
+    def revoke_key(self, kid: str, now: float) -> Record:
+        """As Log.revoke_key."""
+        return self._write(Record.of_key(kid, self._life or EXPECTED, now))
+
+    def revoke_issuer(self, issuer: str, keep: float, now: float) -> Record:
+        """As Log.revoke_issuer."""
+        return self._write(Record.of_issuer(issuer, keep, now))
+
+    def end_session(self, session_id: bytes, now: float) -> None:
+        """Write that a session was ended."""
+        self._write(Record.of_session(session_id, self._life or EXPECTED, now))
+
+    def _write(self, record: Record) -> Record:
+        with self._changed:
+            for at in [at for at, known in islice(self._records.items(), CLEANED_AT_ONCE) if known.until <= record.written]:
+                del self._records[at]
+            self._records[self._end] = record
+            self._end += 1
+            self._changed.notify_all()
+        return record
+
+    def _position(self, cursor: str | None) -> int:
+        position = position_in(self._name, cursor) or "0"
+        return int(position) if position.isdecimal() and int(position) <= self._end else 0
+
+
 class SyncMemoryStore:
     """Sessions in a dict, under one lock."""
 
@@ -49,6 +103,8 @@ class SyncMemoryStore:
         self._lock = threading.Lock()
         self.documents = MemoryDocuments()
         """For a Vault, in tests."""
+        self.log = MemoryLog()
+        """What was ended, for feeds."""
 
     def migrate(self) -> None:
         """Nothing to do: here so that every store is opened alike."""
@@ -61,7 +117,7 @@ class SyncMemoryStore:
             live = sorted(self._live(session.subject, now), key=lambda row: row.created_at, reverse=True)
             over = [row.id for row in live if row.id != session.id][limit - 1 :]
             for session_id in over:
-                self._rows[session_id] = replace(self._rows[session_id], revoked_at=now, reason="session_limit")
+                self._end(self._rows[session_id], "session_limit", now)
             return over
 
     def get(self, session_id: bytes) -> Session | None:
@@ -84,6 +140,8 @@ class SyncMemoryStore:
             if row is None or decide(presented, row, now, proof_holds=True) is not outcome:
                 return False
             self._rows[row.id] = written(outcome, presented, row, now)
+            if outcome is Outcome.REUSED:
+                self.log.end_session(row.id, now)
             return True
 
     def revoke(self, session_id: bytes, reason: str, now: float, *, subject: str | None = None) -> bool:
@@ -92,7 +150,7 @@ class SyncMemoryStore:
             row = self._rows.get(session_id)
             if row is None or row.revoked_at is not None or subject not in (None, row.subject):
                 return False
-            self._rows[session_id] = replace(row, revoked_at=now, reason=reason)
+            self._end(row, reason, now)
             return row.is_live(now)
 
     def revoke_subject(self, subject: str, reason: str, now: float) -> list[bytes]:
@@ -100,7 +158,7 @@ class SyncMemoryStore:
         with self._lock:
             found = [row for row in self._rows.values() if row.subject == subject and row.revoked_at is None]
             for row in found:
-                self._rows[row.id] = replace(row, revoked_at=now, reason=reason)
+                self._end(row, reason, now)
             return [row.id for row in found if row.is_live(now)]
 
     def sessions(self, subject: str, now: float) -> list[Session]:
@@ -112,6 +170,10 @@ class SyncMemoryStore:
         """Delete all rows that have been dead for longer than a late retry may take; how many went. `now` in Unix seconds."""
         with self._lock:
             return self._delete_dead(now, len(self._rows))
+
+    def _end(self, row: Session, reason: str, now: float) -> None:
+        self._rows[row.id] = replace(row, revoked_at=now, reason=reason)
+        self.log.end_session(row.id, now)
 
     def _live(self, subject: str, now: float) -> list[Session]:
         return [row for row in self._rows.values() if row.subject == subject and row.is_live(now)]
@@ -136,6 +198,8 @@ class MemoryStore:
         self._sync = SyncMemoryStore()
         self.documents = self._sync.documents
         """As SyncMemoryStore.documents."""
+        self.log = self._sync.log
+        """As SyncMemoryStore.log."""
 
     async def migrate(self) -> None:
         """Nothing to do: here so that every store is opened alike."""

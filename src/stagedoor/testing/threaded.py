@@ -22,6 +22,8 @@ class Threaded:
     def __init__(self, store: SyncStore, *, threads: int = 16) -> None:
         self._store = store
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="stagedoor-test")
+        self.log = getattr(store, "log", None)
+        """The store's own, which blocks."""
 
     def close(self) -> None:
         """End the threads, once what runs on them has ended."""

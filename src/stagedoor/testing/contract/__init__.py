@@ -24,11 +24,14 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("witness", "scene", "rotation", "proofs", "sessions", "races", "walk")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{part}" for part in ("witness", "scene", "rotation", "proofs", "sessions", "races", "walk", "log"))
+)
 
 from stagedoor.errors import AuthError  # noqa: E402 - rewriting comes before importing
 from stagedoor.session import Store, SyncStore  # noqa: E402
 from stagedoor.testing.clock import FixedClock  # noqa: E402
+from stagedoor.testing.contract.log import LogRules  # noqa: E402
 from stagedoor.testing.contract.proofs import ProofRows  # noqa: E402
 from stagedoor.testing.contract.races import AT_ONCE, ROUNDS, Races  # noqa: E402
 from stagedoor.testing.contract.rotation import RotationRows  # noqa: E402
@@ -37,14 +40,13 @@ from stagedoor.testing.contract.sessions import SessionRules  # noqa: E402
 from stagedoor.testing.contract.walk import RandomWalk  # noqa: E402
 from stagedoor.testing.threaded import Threaded  # noqa: E402
 
-__all__ = ["StoreContract", "SyncStoreContract"]
+__all__ = ["LogContract", "StoreContract", "SyncLogContract", "SyncStoreContract"]
 
 _EAGER = 1e-5  # seconds after which a thread gives way: threads meet in the middle of a statement
 
 
-@pytest.mark.asyncio
-class StoreContract(RotationRows, ProofRows, SessionRules, Races, RandomWalk):
-    """What every store must do. Subclass it as `Test…` and give the fixture `store`: an empty store, migrated, for one test."""
+class _Given:
+    """What the tests are given; the fixture `store` comes from whoever subclasses a contract."""
 
     @pytest.fixture
     def clock(self) -> FixedClock:
@@ -57,8 +59,8 @@ class StoreContract(RotationRows, ProofRows, SessionRules, Races, RandomWalk):
         return Scene(store, clock)
 
 
-class SyncStoreContract(StoreContract):
-    """What every sync store must do. The fixture to give is `sync_store`; the races run on threads."""
+class _SyncGiven(_Given):
+    """The same of a sync store: the fixture to give is `sync_store`."""
 
     @pytest.fixture
     def store(self, sync_store: SyncStore) -> Iterator[Threaded]:
@@ -66,6 +68,24 @@ class SyncStoreContract(StoreContract):
         threaded = Threaded(sync_store, threads=AT_ONCE)
         yield threaded
         threaded.close()
+
+
+@pytest.mark.asyncio
+class StoreContract(_Given, RotationRows, ProofRows, SessionRules, Races, RandomWalk):
+    """What every store must do. Subclass it as `Test…` and give the fixture `store`: an empty store, migrated, for one test."""
+
+
+@pytest.mark.asyncio
+class LogContract(_Given, LogRules):
+    """What a store must do that has a `log`, so that other processes hear of what it ends. To be given as for StoreContract."""
+
+
+class SyncLogContract(_SyncGiven, LogContract):
+    """LogContract for a sync store."""
+
+
+class SyncStoreContract(_SyncGiven, StoreContract):
+    """What every sync store must do. The fixture to give is `sync_store`; the races run on threads."""
 
     @pytest.fixture(autouse=True)
     def eager_threads(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from stagedoor.event import Event
 from stagedoor.issuer import Issuer, SyncIssuer
 from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers, RefreshToken, attempt_hash
+from stagedoor.revocation import Revocations
 from stagedoor.session import Outcome, Presented, Session, Store, SyncStore
 from stagedoor.testing.clock import FixedClock
 from stagedoor.testing.contract.witness import Witness
@@ -34,7 +35,10 @@ OTHER_ATTEMPT = "attempt-9876543210"
 
 
 class Scene:
-    """A store, two issuers on it and what belongs to them. `issuer` talks to the store through a Witness, `bare` does not."""
+    """A store, two issuers on it and what belongs to them. `issuer` talks to the store through a Witness, `bare` does not.
+
+    None of them follows the store's log: what a thread reads on its own account is no part of a scene.
+    """
 
     def __init__(self, store: Store, clock: FixedClock) -> None:
         self.store = store
@@ -58,11 +62,11 @@ class Scene:
 
     def issuer_on(self, store: Store, *, session_limit: int = 100) -> Issuer:
         """An issuer with the scene's keys, peppers and clock, on this store."""
-        return Issuer(ISSUER, store=store, session_limit=session_limit, **self._settings)
+        return Issuer(ISSUER, store=store, session_limit=session_limit, revocations=Revocations(), **self._settings)
 
     def sync_issuer_on(self, store: SyncStore) -> SyncIssuer:
         """The same, without await."""
-        return SyncIssuer(ISSUER, store=store, **self._settings)
+        return SyncIssuer(ISSUER, store=store, revocations=Revocations(), **self._settings)
 
     def answered(self, outcome: Outcome) -> None:
         """This is what the store said of the last token presented."""
