@@ -27,7 +27,7 @@ from stagedoor.service.passwords import Passwords
 from stagedoor.session import KEPT_DEAD, Outcome, Presented, Session
 from stagedoor.stores.sql import SQLStore, SyncSQLStore, connections, sessions, statements
 from stagedoor.stores.sql.counters import SQLCounters
-from stagedoor.testing.contract import StoreContract, SyncStoreContract
+from stagedoor.testing.contract import LogContract, StoreContract, SyncLogContract, SyncStoreContract
 from stores.processes import six_processes_that_start_at_once, six_processes_with_one_token
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ def url(module_url: str) -> str:
     """That database, emptied."""
     with psycopg.connect(module_url, autocommit=True) as connection:
         connection.execute("TRUNCATE stagedoor_sessions, stagedoor_counters")
+        connection.execute("DELETE FROM stagedoor_revocations WHERE kind <> 'log'")
+        connection.execute("UPDATE stagedoor_revocations SET through = 0")
     return module_url
 
 
-class TestSQLStore(StoreContract):
+class TestSQLStore(StoreContract, LogContract):
     """SQLStore on PostgreSQL under the contract."""
 
     @pytest.fixture
@@ -65,7 +67,7 @@ class TestSQLStore(StoreContract):
         await store.close()
 
 
-class TestSyncSQLStore(SyncStoreContract):
+class TestSyncSQLStore(SyncStoreContract, SyncLogContract):
     """SyncSQLStore on PostgreSQL under the contract, raced by threads."""
 
     @pytest.fixture
@@ -75,7 +77,7 @@ class TestSyncSQLStore(SyncStoreContract):
         store.close()
 
 
-class TestBehindPgBouncer(StoreContract):
+class TestBehindPgBouncer(StoreContract, LogContract):
     """SQLStore under the contract where each transaction may have another session of the server."""
 
     @pytest.fixture

@@ -16,7 +16,7 @@ from stagedoor import Event, KeySet, Peppers, SyncIssuer
 from stagedoor.encoding import encode
 from stagedoor.errors import SessionUnreadable
 from stagedoor.stores import sql
-from stagedoor.testing.contract import StoreContract, SyncStoreContract
+from stagedoor.testing.contract import LogContract, StoreContract, SyncLogContract, SyncStoreContract
 from stores.processes import (
     assert_one_rotated,
     first_token,
@@ -27,7 +27,7 @@ from stores.processes import (
 )
 
 
-class TestSQLStore(StoreContract):
+class TestSQLStore(StoreContract, LogContract):
     """SQLStore on a file under the contract."""
 
     @pytest.fixture
@@ -38,7 +38,7 @@ class TestSQLStore(StoreContract):
         await store.close()
 
 
-class TestSyncSQLStore(SyncStoreContract):
+class TestSyncSQLStore(SyncStoreContract, SyncLogContract):
     """SyncSQLStore on a file under the contract, raced by threads."""
 
     @pytest.fixture
@@ -146,10 +146,11 @@ def test_a_file_of_the_first_version_is_brought_up(tmp_path: Path):
         connection.execute("CREATE INDEX stagedoor_sessions_revoked ON stagedoor_sessions (revoked_at) WHERE revoked_at IS NOT NULL")
         connection.execute("UPDATE stagedoor_schema SET version_num = 's0001'")
         connection.execute("DROP TABLE stagedoor_documents")
+        connection.execute("DROP TABLE stagedoor_revocations")
         connection.commit()
         issuer.store.migrate()
         indexes = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")}
-    assert indexes == {"stagedoor_sessions_subject", "stagedoor_counters_end"}
+    assert indexes == {"stagedoor_sessions_subject", "stagedoor_counters_end", "stagedoor_revocations_until"}
     assert issuer.refresh(text).refresh_token != text
     issuer.store.close()
 

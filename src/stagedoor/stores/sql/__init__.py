@@ -20,6 +20,7 @@ from stagedoor.session import Answer, Outcome, Presented, Session
 from stagedoor.stores.sql import sessions as table
 from stagedoor.stores.sql.database import Clock, Database
 from stagedoor.stores.sql.documents import SQLDocuments
+from stagedoor.stores.sql.log import SQLLog
 from stagedoor.stores.sql.migrations import SESSIONS, migrate
 from stagedoor.stores.sql.sqlite import SQLite
 
@@ -67,6 +68,8 @@ class _SQLStore:
                 raise ValueError("a URL such as 'sqlite:///auth.db' or 'postgresql://user@host/database'")
         self.documents = SQLDocuments(self.database)
         """For a Vault: keys and peppers that all workers share. Its calls block."""
+        self.log = SQLLog(self.database)
+        """What was ended, for all who verify. Its calls block."""
 
 
 class SyncSQLStore(_SQLStore):

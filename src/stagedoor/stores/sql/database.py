@@ -52,6 +52,19 @@ class Database(Protocol):
     async def follow_async(self, steps: Callable[[], Steps[R]]) -> R:
         """The same; the event loop goes on meanwhile."""
 
+    def look(self, statement: Statement, parameters: Mapping[str, Any], *, opens: bool = True) -> list[Sequence[Any]]:
+        """All rows of one statement that writes nothing, on a connection that is there for this alone, one call after another.
+
+        FeedClosed where all is closed, unless it `opens` anew.
+        """
+
+    @property
+    def heard(self) -> int:
+        """How often somebody has said that a record was written. Nobody says it everywhere."""
+
+    def pause(self, heard: int, seconds: float) -> None:
+        """Wait until more than this was heard, so many seconds at the longest; less where looking again is how one hears."""
+
     def clock(self, now: float) -> Clock:
         """The clock of a job that is asked for now, by the caller's clock (Unix seconds)."""
 

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -24,8 +24,9 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from stagedoor.errors import StoreError
 from stagedoor.stores.sql.connections import AsyncConnection, AsyncPool, SyncConnection, conninfo_of, is_stale
-from stagedoor.stores.sql.database import PATIENCE, Clock, R, Steps
-from stagedoor.stores.sql.sessions import REVOKE_COMMIT
+from stagedoor.stores.sql.database import PATIENCE, Clock, R, Statement, Steps
+from stagedoor.stores.sql.postgres_reader import PostgresReader
+from stagedoor.stores.sql.records import CHANNEL, REVOKE_COMMIT
 
 _THREADS = 4
 """Jobs of an event loop that run at once: all that is no refresh."""
@@ -53,6 +54,7 @@ class Postgres:
         self._threads: ThreadPoolExecutor | None = None
         self._pools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
         self._places = threading.BoundedSemaphore(_WAITING)
+        self._reader = PostgresReader(self._connect, CHANNEL if statement_cache else None)
         self._knows_of_forks = False
         self._parents: list[object] = []
 
@@ -103,6 +105,23 @@ class Postgres:
             async with pool.connection() as connection:
                 return await _take_async(connection, steps())
 
+    def look(self, statement: Statement, parameters: Mapping[str, Any], *, opens: bool = True) -> list[Sequence[Any]]:
+        """As Database.look: in one round trip, and however busy the other connections are."""
+        if not self._knows_of_forks:
+            with self._lock:
+                self._stay_in_this_process()
+        with _told():
+            return self._reader.look(statement, parameters, opens=opens)
+
+    @property
+    def heard(self) -> int:
+        """As Database.heard."""
+        return self._reader.heard
+
+    def pause(self, heard: int, seconds: float) -> None:
+        """As Database.pause."""
+        self._reader.pause(heard, seconds)
+
     def clock(self, now: float) -> Clock:
         """The server's clock, unless it is not to be asked."""
         return lambda: None if self._server_clock else now
@@ -119,6 +138,7 @@ class Postgres:
             pool.close()
         if engine is not None:
             engine.dispose()
+        self._reader.close()
 
     def _run_once(self, work: Callable[[Connection], R], patience: float) -> R:
         with self._open_engine().execution_options(isolation_level="READ COMMITTED").connect() as connection:
@@ -140,14 +160,14 @@ class Postgres:
         with self._lock:
             if self._engine is None:
                 self._stay_in_this_process()
+                self._reader.is_closed = False
                 self._engine = self._make_engine()
             return self._engine
 
     def _make_engine(self) -> Engine:
-        connect = partial(SyncConnection.connect, self._conninfo, prepare_threshold=self._prepare_threshold)
         engine = create_engine(
             "postgresql+psycopg://",
-            creator=connect,
+            creator=partial(self._connect, autocommit=False),
             isolation_level="AUTOCOMMIT",
             pool_size=self._connections,
             max_overflow=0,
@@ -159,6 +179,9 @@ class Postgres:
         event.listen(engine, "checkout", _look_at)
         return engine
 
+    def _connect(self, *, autocommit: bool = True) -> SyncConnection:
+        return SyncConnection.connect(self._conninfo, autocommit=autocommit, prepare_threshold=self._prepare_threshold)
+
     def _open_pool(self) -> AsyncPool:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
@@ -168,6 +191,7 @@ class Postgres:
             self._stay_in_this_process()
             for other in [other for other in self._pools if other.is_closed()]:
                 self._pools.pop(other).close()
+            self._reader.is_closed = False
             connect = partial(AsyncConnection.connect, self._conninfo, autocommit=True, prepare_threshold=self._prepare_threshold)
             return self._pools.setdefault(loop, AsyncPool(connect, self._connections))
 
@@ -186,7 +210,12 @@ class Postgres:
         os.register_at_fork(after_in_child=begin_anew)
 
     def _begin_anew(self) -> None:
-        self._parents += [self._engine, self._threads, *self._pools.values()]  # kept: to close one would end the parent's session
+        self._parents += [
+            self._engine,
+            self._threads,
+            self._reader.forget(),
+            *self._pools.values(),
+        ]  # kept: to close one would end the parent's session
         self._engine = self._threads = None
         self._pools = {}
         self._lock = threading.Lock()

@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from stagedoor.errors import SessionUnreadable, StoreError
 from stagedoor.session import KEPT_DEAD, Answer, Outcome, Presented, Session, decide, written
+from stagedoor.stores.sql import records
 from stagedoor.stores.sql import statements as say
 from stagedoor.stores.sql.database import Steps, fetch, moment, on_postgres
 from stagedoor.stores.sql.tables import sessions
 
-REVOKE_COMMIT = "stagedoor_revoke_commit"
-"""Execution option of a connection: PostgreSQL's synchronous_commit for what ends a session; None leaves it as it is."""
 PURGED_AT_ONCE = 1_000
 """Rows that one transaction of a purge looks at."""
 _LOOKED_AT = 64
@@ -81,41 +80,46 @@ def open_session(connection: Connection, session: Session, limit: int, asked: fl
     over = list(connection.scalars(others))
     if not over:
         return []
-    _commit_firmly(connection)
+    records.begin(connection, at)
     ended = update(sessions).where(sessions.c.id.in_(over), *_live(at)).values(revoked_at=at, reason="session_limit")
-    return list(connection.scalars(ended.returning(sessions.c.id)))
+    gone = list(connection.scalars(ended.returning(sessions.c.id)))
+    records.end_sessions(connection, gone, at)
+    return gone
 
 
 def settle(connection: Connection, outcome: Outcome, presented: Presented, now: float | None) -> bool:
     """Store.settle: each statement states its row of the table again."""
-    if outcome is Outcome.REUSED:
-        _commit_firmly(connection)
-    statement = {Outcome.REUSED: say.REUSE, Outcome.RECOVERED: say.RECOVER}[outcome]
-    return fetch(connection, statement, say.parameters_of(presented, now)) != []
+    if outcome is Outcome.RECOVERED:
+        return fetch(connection, say.RECOVER, say.parameters_of(presented, now)) != []
+    at = records.begin(connection, now)
+    ended = fetch(connection, say.REUSE, say.parameters_of(presented, at))
+    records.end_sessions(connection, [id_ for (id_,) in ended], at)
+    return ended != []
 
 
 def revoke(connection: Connection, session_id: bytes, reason: str, subject: str | None, now: float | None) -> bool:
     """Store.revoke."""
-    _commit_firmly(connection)
-    at = moment(connection, now)
+    at = records.begin(connection, now)
     ended = update(sessions).where(sessions.c.id == session_id, sessions.c.revoked_at.is_(None)).values(revoked_at=at, reason=reason)
     if subject is not None:
         ended = ended.where(sessions.c.subject == subject)
     was_live = connection.execute(ended.returning(_unexpired(at))).scalar_one_or_none()
     if was_live is None:
         _write_something(connection)
+        return False
+    records.end_sessions(connection, [session_id], at)
     return bool(was_live)
 
 
 def revoke_subject(connection: Connection, subject: str, reason: str, now: float | None) -> list[bytes]:
     """Store.revoke_subject."""
-    _commit_firmly(connection)
     _lock(connection, subject)
-    at = moment(connection, now)
+    at = records.begin(connection, now)
     ended = update(sessions).where(sessions.c.subject == subject, sessions.c.revoked_at.is_(None)).values(revoked_at=at, reason=reason)
     rows = connection.execute(ended.returning(sessions.c.id, _unexpired(at))).all()
     if not rows:
         _write_something(connection)
+    records.end_sessions(connection, [id_ for id_, _ in rows], at)
     return [id_ for id_, was_live in rows if was_live]
 
 
@@ -167,13 +171,6 @@ def _lock(connection: Connection, subject: str) -> None:
     if on_postgres(connection):
         key = int.from_bytes(hashlib.sha256(b"stagedoor subject\0" + subject.encode()).digest()[:8], "big", signed=True)
         connection.execute(select(func.pg_advisory_xact_lock(key)))
-
-
-def _commit_firmly(connection: Connection) -> None:
-    """Where it was asked for, ending a session is only acknowledged when standbys have it too, whatever holds for the rest."""
-    level = connection.get_execution_options().get(REVOKE_COMMIT)
-    if level is not None:
-        connection.execute(text(f"SET LOCAL synchronous_commit = {level}"))
 
 
 def _write_something(connection: Connection) -> None:

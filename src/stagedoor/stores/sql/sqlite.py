@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -22,7 +22,9 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from stagedoor.errors import StoreError
-from stagedoor.stores.sql.database import PATIENCE, Clock, R, Steps, take
+from stagedoor.revocation import FeedClosed
+from stagedoor.stores.sql.database import PATIENCE, Clock, R, Statement, Steps, fetch, take
+from stagedoor.stores.sql.sqlite_reader import SQLiteReader, is_in_memory, pause
 
 _Job = tuple[Callable[[Connection], Any], "Future[Any]"]
 
@@ -47,6 +49,9 @@ class SQLite:
         self._survives_forks = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._reader = None if is_in_memory(url) else SQLiteReader(url)
+        self.heard = 0
+        """As Database.heard: nobody says anything here."""
 
     def submit(self, work: Callable[[Connection], R], *, patience: float = PATIENCE) -> Future[R]:
         """Run this work; the future brings its result, its AuthError, or StoreError where the database is to blame or too much waits."""
@@ -58,6 +63,8 @@ class SQLite:
             self._let_go_before_forks()
             if self._thread is None or not self._thread.is_alive():
                 self._jobs = queue.SimpleQueue()
+                if self._reader is not None:
+                    self._reader.is_closed = False
                 self._thread = threading.Thread(target=self._work, args=(self._jobs,), name="stagedoor-sqlite", daemon=True)
                 self._thread.start()
             self._jobs.put((work, future))
@@ -74,6 +81,23 @@ class SQLite:
     async def follow_async(self, steps: Callable[[], Steps[R]]) -> R:
         """As Database.follow_async."""
         return await asyncio.wrap_future(self.submit(lambda connection: take(connection, steps())))
+
+    def look(self, statement: Statement, parameters: Mapping[str, Any], *, opens: bool = True) -> list[Sequence[Any]]:
+        """As Database.look: on this thread; nothing that is written is waited for."""
+        if self._reader is None:
+            if self._thread is None and not opens:
+                raise FeedClosed("the store is closed")
+            return self.run(lambda connection: fetch(connection, statement, parameters))
+        with self._lock:
+            self._let_go_before_forks()
+        try:
+            return self._reader.look(statement, parameters, opens=opens)
+        except (sqlite3.Error, OSError) as error:
+            raise _translated(error) from None
+
+    def pause(self, heard: int, seconds: float) -> None:
+        """As Database.pause."""
+        pause(seconds)
 
     def clock(self, now: float) -> Clock:
         """The caller's clock. Where a job waited for its turn, or for another process's lock, the moment is later than asked.
@@ -92,10 +116,12 @@ class SQLite:
         """Finish the jobs that wait, close the connection, end the thread. A later submit opens all anew."""
         with self._lock:
             thread, self._thread = self._thread, None
-            if thread is None:
-                return
-            self._jobs.put(None)
-        thread.join()
+            if thread is not None:
+                self._jobs.put(None)
+        if thread is not None:
+            thread.join()
+        if self._reader is not None:
+            self._reader.close()
 
     def _let_go_before_forks(self) -> None:
         """SQLite must not be carried across a fork: its locks stay behind, and what the child is told is written would be lost."""
@@ -103,7 +129,7 @@ class SQLite:
             return
         self._survives_forks = True
         this = weakref.ref(self)  # hooks cannot be taken back: they must not keep a database alive
-        release = partial(_with, this, lambda database: database._lock.release())
+        release = partial(_with, this, SQLite._go_on)
         os.register_at_fork(before=partial(_with, this, SQLite._close_and_hold), after_in_parent=release, after_in_child=release)
 
     def _close_and_hold(self) -> None:
@@ -112,6 +138,13 @@ class SQLite:
         if thread is not None and thread is not threading.current_thread():
             self._jobs.put(None)
             thread.join()
+        if self._reader is not None:
+            self._reader.hold()
+
+    def _go_on(self) -> None:
+        if self._reader is not None:
+            self._reader.release()
+        self._lock.release()
 
     def _work(self, jobs: queue.SimpleQueue[_Job | None]) -> None:
         connection: Connection | None = None

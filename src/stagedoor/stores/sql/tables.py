@@ -5,7 +5,7 @@ Never knows a query.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Double, Identity, Index, Integer, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -50,3 +50,25 @@ documents = Table(
     Column("version", BigInteger, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
+
+revocations = Table(
+    "stagedoor_revocations",
+    metadata,
+    # In no order that counts, but on SQLite; there it is never used again, as on PostgreSQL.
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("written", Double, nullable=False),
+    Column("through", BigInteger, nullable=False),
+    # What a reader tells the record by: on PostgreSQL the transaction that wrote it, on SQLite a number that no other one has.
+    Column("mark", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("stagedoor_revocations_until", revocations.c.until)
+Index("stagedoor_revocations_mark", revocations.c.mark).ddl_if(dialect="postgresql")
+FIRST = 0
+"""The position of the row that is no record, of the kind "log": its `name` is the log's own, `through` how long access tokens may live.
+
+It stands among the records so that whoever restores these restores it with them.
+"""

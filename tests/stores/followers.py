@@ -1,0 +1,106 @@
+"""Who follows the log of a store: in this process, and in another one."""
+
+import asyncio
+import multiprocessing
+import time
+from typing import Any
+
+from stagedoor import Issuer, KeySet, Peppers
+from stagedoor.errors import TokenRevoked
+from stagedoor.revocation import Page, Record, Revocations
+from stagedoor.stores.sql import SQLStore, SyncSQLStore
+
+ROUNDS = 5
+
+
+def names(page: Page) -> list[str]:
+    """What the records of a page say is ended."""
+    return [record.name for record in page.records]
+
+
+def record_of(session_id: bytes) -> str:
+    """The name in the record of a session."""
+    return Record.of_session(session_id, 0.0, 0.0).name
+
+
+class Subscriber:
+    """Reads on and on, as Revocations do, and goes on after an error."""
+
+    def __init__(self, store: SyncSQLStore) -> None:
+        self._revocations = Revocations.following(store)
+
+    def __enter__(self) -> "Subscriber":
+        self._revocations.follow()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._revocations.close()
+
+    def has(self, kid: str, within: float = 2.0) -> bool:
+        """Whether this key is known to be revoked, soon."""
+        until = time.monotonic() + within
+        while kid not in self._revocations._keys and time.monotonic() < until:
+            time.sleep(0.01)
+        return kid in self._revocations._keys
+
+
+async def refused_within(seconds: float, here: SQLStore, there: SQLStore) -> None:
+    """Two issuers with the same keys; what the one ends the verifier of the other refuses in that time, in each way to end it."""
+    keys, peppers = KeySet.generate(), Peppers.generate()
+    one, other = (Issuer("https://i.example", audience="a", store=each, keys=keys, peppers=peppers) for each in (here, there))
+    verifier = other.verifier()
+    pairs = [await one.issue("ada") for _ in range(3)]
+    await other.revocations.hear_async()
+    for pair in pairs:
+        verifier.verify(pair.access_token)
+    ways = [lambda: one.revoke(pairs[0].refresh_token), lambda: one.revoke_session(pairs[1].session_id), lambda: one.revoke_subject("ada")]
+    for pair, way in zip(pairs, ways, strict=True):
+        verifier.verify(pair.access_token)
+        await way()
+        await _refused(verifier, pair.access_token, time.monotonic() + seconds)
+    for each in (one, other):
+        await asyncio.to_thread(each.revocations.close)
+    await here.close()
+    await there.close()
+
+
+async def _refused(verifier: Any, token: str, until: float) -> None:
+    while True:
+        late = time.monotonic() > until
+        try:
+            verifier.verify(token)
+        except TokenRevoked:
+            return
+        assert not late
+        await asyncio.sleep(0.005)
+
+
+def two_processes(url: str) -> float:
+    """One ends, again and again, and another one follows; the longest time from the one to the other, in seconds."""
+    spawn = multiprocessing.get_context("spawn")
+    ready, heard = spawn.Queue(), spawn.Queue()
+    process = spawn.Process(target=_follow, args=(url, ready, heard))
+    process.start()
+    ready.get(timeout=60)
+    store, longest = SyncSQLStore(url), 0.0
+    for number in range(ROUNDS):
+        time.sleep(0.11 * number)
+        store.log.revoke_key(f"kid-{number}", time.time())
+        ended = time.monotonic()
+        assert heard.get(timeout=10) == f"kid-{number}"
+        longest = max(longest, time.monotonic() - ended)
+    process.join(60)
+    assert process.exitcode == 0
+    store.close()
+    return longest
+
+
+def _follow(url: str, ready: Any, heard: Any) -> None:
+    store = SyncSQLStore(url)
+    with Subscriber(store) as subscriber:
+        assert not subscriber.has("none", within=0.3)
+        ready.put(None)
+        for number in range(ROUNDS):
+            if subscriber.has(f"kid-{number}", within=10):
+                heard.put(f"kid-{number}")
+    store.close()
