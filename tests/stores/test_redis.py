@@ -21,6 +21,7 @@ from servers import Cluster, Redis
 from stagedoor import Session
 from stagedoor.encoding import encode
 from stagedoor.errors import SessionUnreadable, StoreError
+from stagedoor.revocation import EXPECTED, MARGIN
 from stagedoor.session import KEPT_DEAD, Outcome, Presented
 from stagedoor.stores.redis import RedisStore, SyncRedisStore, sessions
 from stagedoor.stores.redis.row import pack
@@ -193,7 +194,7 @@ def watched(redis_server: Redis, redis_url: str) -> Callable[[Callable[[], objec
 
 
 def test_one_round_trip(plain: SyncRedisStore, watched: Callable[[Callable[[], object]], list[str]]):
-    """A rotation is one command, whatever the outcome; so is reading, settling and ending a session."""
+    """A rotation is one command, whatever the outcome; so is reading. Ending a session is two: its row, and then the log."""
     now = 1_750_000_000.0
     first = login(plain, a_session(now))
     asked = presented(first)
@@ -212,8 +213,10 @@ def test_one_round_trip(plain: SyncRedisStore, watched: Callable[[Callable[[], o
         assert watched(lambda call=call, answers=answers: answers.append(call())) == ["EVALSHA"]
         assert answers[0].outcome is outcome
     assert watched(lambda: plain.get(first.id)) == ["EVALSHA"]
-    assert watched(lambda: plain.settle(Outcome.REUSED, asked, now + 60)) == ["EVALSHA"]
-    assert watched(lambda: plain.revoke(first.id, "logout", now + 60)) == ["EVALSHA"]
+    assert watched(lambda: plain.settle(Outcome.RECOVERED, asked, now + 60)) == ["EVALSHA"]
+    assert watched(lambda: plain.settle(Outcome.REUSED, asked, now + 60)) == ["EVALSHA"] * 2
+    assert watched(lambda: plain.revoke(first.id, "logout", now + 60)) == ["EVALSHA"] * 2
+    assert watched(lambda: plain.revoke(first.id, "logout", now + DAY)) == ["EVALSHA"]  # its access tokens have expired
 
 
 def test_scripts_are_loaded_again(url: str, redis_cluster: Cluster, redis_server: Redis):
@@ -281,7 +284,8 @@ def test_times_to_live(plain: SyncRedisStore, raw: redis.Redis):
     assert stays(raw, b"stagedoor:u:ada") == DAY + KEPT_DEAD
     plain.revoke(row.id, "logout", now + HOUR / 2 + 60)
     assert stays(raw, key(row)) == KEPT_DEAD
-    assert len(raw.keys()) == 3
+    assert stays(raw, b"stagedoor:{r}:log") == EXPECTED + MARGIN
+    assert len(raw.keys()) == 5  # the fifth says how long access tokens live, and stays
 
 
 def stays(raw: redis.Redis, name: bytes) -> float:
@@ -724,7 +728,12 @@ def test_servers_that_refuse(own: Redis):
         client.config_set("requirepass", "")
 
 
-RIGHTS = "+evalsha +script|load +info +wait +scan +zrem +time +get +set +zadd +zrange +zcard +pttl +pexpire"
+RIGHTS = (
+    "+evalsha +script|load +info +wait +scan +zrem +time +get +set +zadd +zrange +zcard +pttl +pexpire "
+    "+hget +hmget +hgetall +hset +hsetnx +hdel +hincrby +xadd +xrange +xrevrange +xtrim +xread"
+)
+FOLLOWING = "+evalsha +script|load +info +time +hgetall +xrange +xread"
+GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
 
 
 def test_the_rights_it_needs(own: Redis):
@@ -732,14 +741,40 @@ def test_the_rights_it_needs(own: Redis):
     own.call("ACL", "SETUSER", "stagedoor", "on", ">password-of-the-test", "~stagedoor:*", *RIGHTS.split())
     store = SyncRedisStore(own.url.replace("//", "//stagedoor:password-of-the-test@"))
     store.migrate()
+    store.log.expect(900)
     row, other = login(store, a_session()), login(store, a_session())
     current = store.rotate(presented(row), 0.0).session
     assert store.settle(Outcome.REUSED, presented(current, generation=0), 0.0)
     assert store.revoke(other.id, "logout", 0.0)
     assert store.sessions("ada", 0.0) == store.revoke_subject("ada", "all", 0.0) == []
     assert store.purge(now=0.0) == 0
+    store.log.revoke_issuer("https://old.example", -1.0, 0.0)
+    for _ in range(2):
+        store.log.revoke_issuer("https://auth.example", 900.0, 0.0)
+    store.log.revoke_key("kid-1", 0.0)
+    assert {record.kind for record in store.log.read(store.log.read(None).cursor[:-1] + "0", 0.1).records} == {"session", "issuer", "key"}
+    assert store.documents.write("keys", b"sealed", expected=0)
+    assert store.documents.read("keys") == (1, b"sealed")
     store.close()
-    assert RIGHTS in (Path(__file__).parents[2] / "docs" / "guide.md").read_text("utf-8")
+    assert RIGHTS in GUIDE.read_text("utf-8")
+
+
+def test_the_rights_to_follow(own: Redis):
+    """A user that only follows needs the rights that the guide names, on the log's keys alone; it ends nothing, and reads no session."""
+    own.call("ACL", "SETUSER", "follower", "on", ">password-of-the-test", "~stagedoor:{r}:*", *FOLLOWING.split())
+    store = SyncRedisStore(own.url)
+    row = login(store, a_session())
+    following = SyncRedisStore(own.url.replace("//", "//follower:password-of-the-test@"))
+    empty = following.log.read(None)
+    assert list(empty.records) == []
+    store.revoke(row.id, "logout", 0.0)
+    assert [record.name for record in following.log.read(empty.cursor, 1.0).records] == [encode(row.id)]
+    for call in (lambda: following.get(row.id), lambda: following.log.revoke_key("kid-1", 0.0)):
+        with pytest.raises(StoreError):
+            call()
+    following.close()
+    store.close()
+    assert FOLLOWING in GUIDE.read_text("utf-8")
 
 
 def test_errors_hold_nothing_secret(plain: SyncRedisStore, raw: redis.Redis):

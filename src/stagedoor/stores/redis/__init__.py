@@ -8,7 +8,9 @@ from __future__ import annotations
 from stagedoor.session import Answer, Outcome, Presented, Session
 from stagedoor.stores.redis.documents import RedisDocuments
 from stagedoor.stores.redis.link import Link, SyncLink
-from stagedoor.stores.redis.sessions import R, Sessions, Steps
+from stagedoor.stores.redis.log import RedisLog
+from stagedoor.stores.redis.script import R, Steps
+from stagedoor.stores.redis.sessions import Sessions
 
 __all__ = ["RedisStore", "SyncRedisStore"]
 
@@ -29,6 +31,8 @@ class SyncRedisStore:
         self._sessions = Sessions(prefix=prefix, server_clock=server_clock, allow_eviction=allow_eviction, replicas=replicas)
         self.documents = RedisDocuments(self._link, prefix=prefix, replicas=replicas)
         """For a Vault: keys and peppers that all workers share."""
+        self.log = RedisLog(self._link, self._sessions.records)
+        """What was ended, for Revocations."""
 
     def migrate(self) -> None:
         """Look whether this Redis keeps what it is given, and load the scripts. StoreError where it evicts, or is not there."""
@@ -85,6 +89,8 @@ class RedisStore:
         self._blocking = SyncLink(url)
         self.documents = RedisDocuments(self._blocking, prefix=prefix, replicas=replicas)
         """As SyncRedisStore.documents; its calls block."""
+        self.log = RedisLog(self._blocking, self._sessions.records)
+        """As SyncRedisStore.log; its calls block."""
 
     async def migrate(self) -> None:
         """As SyncRedisStore.migrate."""
@@ -128,4 +134,5 @@ class RedisStore:
         return await self._run(self._sessions.purge(now))
 
     async def _run(self, steps: Steps[R]) -> R:
+        self._blocking.is_closed = False  # whoever follows the log may go on
         return await self._link.run(steps, self._sessions.scripts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from stagedoor.errors import StoreError
 from stagedoor.stores.redis.link import SyncLink
-from stagedoor.stores.redis.sessions import ACKNOWLEDGED_IN, Script, Steps
+from stagedoor.stores.redis.script import ACKNOWLEDGED_IN, Script, Steps
 
 
 class RedisDocuments:

@@ -16,12 +16,14 @@ from weakref import WeakKeyDictionary, WeakSet
 import redis
 import redis.asyncio
 from redis.asyncio.cluster import PipelineCommand
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from stagedoor.errors import StoreError
+from stagedoor.revocation import FeedClosed
 from stagedoor.stores.redis.url import parse
 
 R = TypeVar("R")
@@ -54,14 +56,24 @@ class SyncLink:
         self._lock = threading.Lock()
         self._client: Any = None
         self._process = os.getpid()
+        options: dict[str, Any] = _OPTIONS | dict(parse_url(self._url))
+        self.patience: float = options["socket_timeout"] or _OPTIONS["socket_timeout"]
+        """Seconds that an answer may take."""
+        self.is_closed = False
+        """Whether it was closed, and not used since."""
 
-    def run(self, steps: Generator[Any, Any, R], scripts: list[str]) -> R:
-        """Take these steps; their result. StoreError where Redis did not answer as it should."""
+    def run(self, steps: Generator[Any, Any, R], scripts: list[str], *, anew: bool = True) -> R:
+        """Take these steps; their result. StoreError where Redis did not answer as it should.
+
+        FeedClosed where this link was closed and is not to be opened `anew`.
+        """
         try:
             ask = next(steps)
             while True:
                 try:
-                    answer = self._answer(ask, scripts)
+                    answer = self._answer(ask, scripts, anew)
+                except FeedClosed:
+                    raise
                 except Exception as error:  # noqa: BLE001 - while a cluster changes, the client's own slips come up too
                     ask = steps.throw(_broken(error))
                 else:
@@ -70,8 +82,8 @@ class SyncLink:
             result: R = stop.value
             return result
 
-    def _answer(self, ask: Any, scripts: list[str]) -> Any:
-        self._open()
+    def _answer(self, ask: Any, scripts: list[str], anew: bool) -> Any:
+        self._open(anew)
         try:
             return ask(self)
         except NoScriptError:  # a new server, or one that was told to forget them
@@ -114,6 +126,7 @@ class SyncLink:
         """Close all connections; the next step opens anew."""
         with self._own_lock():
             client, self._client = self._client, None
+            self.is_closed = True
         if client is not None:
             client.close()
 
@@ -123,8 +136,11 @@ class SyncLink:
             self._process, self._lock, self._client = os.getpid(), threading.Lock(), None
         return self._lock
 
-    def _open(self) -> None:
+    def _open(self, anew: bool) -> None:
         with self._own_lock():
+            if self.is_closed and not anew:
+                raise FeedClosed("its store is closed")
+            self.is_closed = False
             if self._client is not None:
                 return
             pool = partial(redis.BlockingConnectionPool, timeout=_PATIENCE)

@@ -178,7 +178,7 @@ function verbs.revoke(row, word, ending, subject)
     if not row then
         return row, word
     elseif subject ~= '' and subject ~= '=' .. row.subject then
-        return row, 'stands'
+        return row, 'foreign'
     elseif not is_set(row.revoked_at) then
         local lived = is_live(row) -- an expired one is marked as well: were the clock set back, it would live again
         end_session(row, ending)

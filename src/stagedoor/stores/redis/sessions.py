@@ -6,47 +6,28 @@ Never knows whether a step is awaited, a socket, nor a rule of the table: that s
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 import re
 import secrets
-from collections.abc import Callable, Generator, Sequence
-from importlib.resources import files
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from stagedoor.errors import SessionUnreadable, StoreError
-from stagedoor.session import KEPT_DEAD, RECOVERABLE, Answer, Outcome, Presented, Session
+from stagedoor.session import KEPT_DEAD, Answer, Outcome, Presented, Session
+from stagedoor.stores.redis.records import Records
 from stagedoor.stores.redis.row import CALL, pack, pack_moment, pack_presented, unpack, unpack_moment
-
-R = TypeVar("R")
-Steps = Generator[Callable[[Any], Any], Any, R]
-"""What steps are: they yield what they ask of a link, and are sent its answer."""
-Command = tuple[bytes | str | int, ...]
+from stagedoor.stores.redis.script import ACKNOWLEDGED_IN, Command, R, Script, Steps
 
 GRACE = 120.0
 """Seconds that an entry stays in its subject's list though its row is not there (it may be about to be written) or is revoked (a failover
 may have lost that, or a repeated call wait for replicas again)."""
 _TOGETHER = 500
 """Commands that are sent at once: more would keep others waiting."""
-ACKNOWLEDGED_IN = 1_000
-"""Milliseconds that replicas have to acknowledge a revocation."""
 _EVERYBODY = -1
 _SPARE = 64
 """Entries that a login over the limit looks at beyond the limit itself, at each end of the list."""
+_REUSE = "reuse"
 _UNREADABLE = "unreadable"
-
-
-class Script:
-    """A Lua script, called by its hash."""
-
-    def __init__(self, name: str) -> None:
-        constants = f"local KEPT_DEAD, RECOVERABLE = {KEPT_DEAD!r}, {RECOVERABLE}\n"
-        self.source = constants + (files(__package__) / f"{name}.lua").read_text("utf-8")
-        self._sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()  # what Redis names scripts by
-
-    def on(self, key: bytes, *arguments: bytes | str | int) -> Command:
-        """The command that runs it on this key."""
-        return ("EVALSHA", self._sha, 1, key, *arguments)
 
 
 class Sessions:
@@ -60,7 +41,8 @@ class Sessions:
         if replicas < 0:
             raise ValueError("replicas is how many must acknowledge a revocation, 0 for none")
         self._session, self._subject = Script("session"), Script("subject")
-        self.scripts = [self._session.source, self._subject.source]
+        self.records = Records(prefix, server_clock=server_clock, replicas=replicas)
+        self.scripts = [self._session.source, self._subject.source, self.records.source]
         self._prefix = prefix.encode()
         self._server_clock = server_clock
         self._told = -math.inf  # the last moment that a caller named, for `get`, which names none
@@ -102,25 +84,28 @@ class Sessions:
         return session
 
     def rotate(self, presented: Presented, now: float) -> Steps[Answer]:
-        """Store.rotate: one script, one round trip, whatever the outcome."""
+        """Store.rotate: one script, one round trip, whatever the outcome.
+
+        But for a session that a reuse has ended: where that call broke before it came to the log, the next one with its token mends it.
+        """
         yield from self._check()
         arguments = pack_presented(presented), presented.attempt or b""
         word, at, session = yield from self._row(presented.session_id, "rotate", self._moment(now), *arguments)
+        if session is not None and session.reason == _REUSE:
+            yield from self._tell([(session, at)])
         return Answer(Outcome.UNKNOWN if session is None else Outcome(word), session, at)
 
     def settle(self, outcome: Outcome, presented: Presented, now: float) -> Steps[bool]:
         """Store.settle."""
         yield from self._check()
-        arguments = pack_presented(presented), presented.attempt or b"", outcome.value, _ending("reuse")
-        word, _, session = yield from self._row(presented.session_id, "settle", self._moment(now), *arguments)
-        return (yield from self._settled(word, session))
+        arguments = pack_presented(presented), presented.attempt or b"", outcome.value, _ending(_REUSE)
+        return (yield from self._finish(presented.session_id, "settle", self._moment(now), *arguments))
 
     def revoke(self, session_id: bytes, reason: str, now: float, subject: str | None) -> Steps[bool]:
         """Store.revoke."""
         yield from self._check()
         owner = b"" if subject is None else b"=" + subject.encode()
-        word, _, session = yield from self._row(session_id, "revoke", self._moment(now), _ending(reason), owner)
-        return (yield from self._settled(word, session))
+        return (yield from self._finish(session_id, "revoke", self._moment(now), _ending(reason), owner))
 
     def revoke_subject(self, subject: str, reason: str, now: float) -> Steps[list[bytes]]:
         """Store.revoke_subject: each by its own atomic script. One that fails in the middle is finished by a repeated call."""
@@ -156,21 +141,38 @@ class Sessions:
                     break
         return gone
 
-    def _settled(self, word: str, session: Session | None) -> Steps[bool]:
-        """Whether it was this call's doing; where the session is revoked, and be it by an earlier call, only when replicas know of it."""
-        if session is not None and session.revoked_at is not None:
+    def _finish(self, session_id: bytes, verb: str, *arguments: bytes | str) -> Steps[bool]:
+        """Run a verb that may end this session; whether it was this call's doing.
+
+        Where the session is revoked, and be it by an earlier call, that is said only when it is in the log, and when replicas know of it.
+        """
+        word, at, session = yield from self._row(session_id, verb, *arguments)
+        if session is not None and session.revoked_at is not None and word != "foreign":
+            yield from self._tell([(session, at)])
             yield from self._wait([session.id])
         return word == "done"
 
     def _end(self, session_ids: list[bytes], reason: str, moment: bytes) -> Steps[list[bytes]]:
         """End those of them that are live; which these were."""
         ending = _ending(reason)
-        ended = []
+        ended, revoked = [], []
         for some in _batches(session_ids):
             replies = yield from self._ask(*(self._session.on(self._key(each), "revoke", moment, ending, "") for each in some))
-            ended += [session_id for session_id, (word, *_) in zip(some, replies, strict=True) if word == b"done"]
+            for session_id, reply in zip(some, replies, strict=True):
+                word, at, row = _read(session_id, reply)
+                revoked += [] if row is None else [(row, at)]
+                ended += [session_id] if word == "done" else []
+        yield from self._tell(revoked)
         yield from self._wait(session_ids)
         return ended
+
+    def _tell(self, revoked: list[tuple[Session, float]]) -> Steps[None]:
+        """Write to the log that these were revoked, each as it was found at that moment of its server.
+
+        Those too that an earlier call has revoked: it may have broken before it came to this. Where all their access tokens have expired
+        since, there is nothing to tell.
+        """
+        yield from self.records.end([row.id for row, at in revoked if self.records.count(row.revoked_at, at)], self._told_moment())
 
     def _entries(
         self, index: bytes, more_than: int = _EVERYBODY, newest: int = _EVERYBODY
@@ -194,15 +196,17 @@ class Sessions:
                 if row is not None and row.is_live(now):
                     live.append(row)
                 elif row is not None and row.revoked_at is not None:
-                    revoked += [session_id] if now - row.revoked_at > GRACE else []
+                    revoked += [(row, now)] if now - row.revoked_at > GRACE else []
                 elif row is not None:
                     # Expired: were the clock set back, it would live again, and must be found.
                     gone += [session_id] if now - min(row.idle_ends_at, row.absolute_ends_at) > GRACE else []
                 elif at - since > GRACE:
                     gone.append(session_id)
         try:
-            yield from self._wait(revoked)  # while a replica may not know that it is revoked, it must be found again
-            gone += revoked
+            # While a replica, or the log, may not know that it is revoked, it must be found again.
+            yield from self._tell(revoked)
+            yield from self._wait([row.id for row, _ in revoked])
+            gone += [row.id for row, _ in revoked]
         except StoreError:
             pass
         for leaving in _batches(gone):
