@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from stagedoor import AuthError, Scope, errors
-from stagedoor.guards.guard import Gate
+from stagedoor import AuthError, errors
+from stagedoor.guards.guard import Demand, Gate
 from stagedoor.guards.headers import Headers
 
 from .forgery import GENERIC, Forgery, Given
@@ -79,7 +79,7 @@ class InProcess:
             for case in cases:
                 headers = Headers([(key.lower(), value.strip(b" \t")) for key, _, value in (line.partition(b":") for line in case.lines)])
                 try:
-                    gate.admit("GET", headers, Scope())
+                    gate.admit("GET", headers, Demand())
                 except AuthError as error:
                     if error.code != case.code:
                         raise Told(f"{name}: {case.name}: {error.code}, not {case.code}") from error

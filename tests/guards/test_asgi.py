@@ -8,8 +8,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.websockets import WebSocket
 
 from guards.material import ISSUER, PARTNER, bearer, client, cookie, token
 from stagedoor.guards.asgi import GuardMiddleware
@@ -211,13 +211,13 @@ def test_a_check_sees_the_scope():
     assert client(made).get("/others", headers=bearer(GOOD)).json()["error"] == "access_denied"
 
 
-def close_code(path: str, headers: list[tuple[str, Any]], **options: Any) -> int | None:
-    """The code that a WebSocket is closed with before it was accepted; None: it was let in."""
+def answer(path: str, headers: list[tuple[str, Any]], **options: Any) -> int | None:
+    """The status that a WebSocket's handshake is answered with; None: it was let in."""
     try:
         with client(app(**options)).websocket_connect(path, headers={"Host": "api.example", **dict(headers)}) as ws:
             assert ws.receive_text() == "in"
-    except WebSocketDisconnect as refused:
-        return refused.code
+    except WebSocketDenialResponse as refused:
+        return refused.status_code
     return None
 
 
@@ -225,30 +225,30 @@ EVIL = [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")]
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "code"),
+    ("path", "headers", "status"),
     [
-        ("/ws", [], 4401),
-        ("/ws", bearer("garbage"), 4401),
+        ("/ws", [], 401),
+        ("/ws", bearer("garbage"), 401),
         ("/ws", bearer(GOOD), None),
         ("/ws", bearer(GOOD) + EVIL, None),
         ("/auth/ws", [], None),
-        ("/ws", cookie(GOOD), 4401),
-        ("/ws", cookie(GOOD) + EVIL, 4401),
-        ("/ws", [*cookie(GOOD), ("Origin", "https://sibling.example"), ("Sec-Fetch-Site", "same-site")], 4401),
-        ("/ws", [*cookie(GOOD), ("Origin", "null")], 4401),
+        ("/ws", cookie(GOOD), 403),
+        ("/ws", cookie(GOOD) + EVIL, 403),
+        ("/ws", [*cookie(GOOD), ("Origin", "https://sibling.example"), ("Sec-Fetch-Site", "same-site")], 403),
+        ("/ws", [*cookie(GOOD), ("Origin", "null")], 403),
         ("/ws", [*cookie(GOOD), ("Origin", "https://api.example")], None),
         ("/ws", [*cookie(GOOD), ("Origin", PARTNER)], None),
     ],
 )
-def test_websocket(path: str, headers: list[tuple[str, Any]], code: int | None):
-    """A WebSocket is refused with 4401 before it is accepted; with a cookie it must come from an own page, as no CORS guards it."""
-    assert close_code(path, headers, origins=[PARTNER]) == code
+def test_websocket(path: str, headers: list[tuple[str, Any]], status: int | None):
+    """A WebSocket is refused as a request is, before it is accepted; with a cookie it must come from an own page, as no CORS guards it."""
+    assert answer(path, headers, origins=[PARTNER]) == status
 
 
 def test_websocket_needs_the_scope():
     """What the guard asks of a request it asks of a WebSocket."""
-    assert close_code("/ws", bearer(GOOD), scopes=["orders:write"]) == 4401
-    assert close_code("/ws", bearer(GOOD), check=lambda found, scope: None) == 4401
+    assert answer("/ws", bearer(GOOD), scopes=["orders:write"]) == 403
+    assert answer("/ws", bearer(GOOD), check=lambda found, scope: None) == 403
 
 
 def test_the_lifespan_passes():

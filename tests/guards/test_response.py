@@ -37,6 +37,7 @@ WIRE = {
     "TokenExpired": (401, "invalid_token"),
     "TokenNotYetValid": (401, "invalid_token"),
     "TokenRevoked": (401, "invalid_token"),
+    "FeedKeyRefused": (401, "invalid_token"),
     "MissingToken": (401, "token_missing"),
     "InsufficientScope": (403, "insufficient_scope"),
     "StepUpRequired": (401, "insufficient_user_authentication"),
@@ -58,6 +59,7 @@ WIRE = {
     "TooManyAttempts": (429, "too_many_attempts"),
     "StoreError": (503, "temporarily_unavailable"),
     "KeySetUnavailable": (503, "temporarily_unavailable"),
+    "IssuingPaused": (503, "temporarily_unavailable"),
     "SubjectCheckFailed": (503, "temporarily_unavailable"),
     "SigningFailed": (503, "temporarily_unavailable"),
     "SessionUnreadable": (400, "invalid_grant"),
@@ -152,7 +154,7 @@ async def sent(response: Response) -> list[dict[str, object]]:
     async def send(message: dict[str, object]) -> None:
         messages.append(message)
 
-    await response({}, None, send)
+    await response({"type": "http"}, None, send)
     return messages
 
 

@@ -6,7 +6,7 @@ import msgspec
 from fastapi import FastAPI
 
 from stagedoor import AccessToken, Issuer, KeySet, Peppers, Revocations, SyncIssuer, TokenPair, TrustedIssuer, Verifier
-from stagedoor.guards.fastapi import Guard
+from stagedoor.guards.fastapi import Guard, GuardedSocket
 from stagedoor.stores.sql import SQLStore, SyncSQLStore
 
 app = FastAPI()
@@ -102,6 +102,10 @@ def guards(guard: Guard[MyClaims]) -> None:
     @app.get("/unchecked")
     async def unchecked(token: Annotated[AccessToken[OtherClaims], guard()]) -> None:
         """No error here: this is the limit that the docs state."""
+
+    @app.websocket("/wrong")
+    async def wrong_socket(socket: GuardedSocket[OtherClaims] = guard.websocket()) -> None:  # type: ignore[assignment]
+        """The guard gives GuardedSocket[MyClaims]."""
 
     guard(42)  # type: ignore[arg-type]
     Guard("secret")  # type: ignore[arg-type]

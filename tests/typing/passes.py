@@ -4,6 +4,7 @@ from typing import Annotated, Any, assert_type
 
 import msgspec
 from fastapi import FastAPI
+from starlette.websockets import WebSocket
 
 from stagedoor import (
     ABSENT,
@@ -20,7 +21,8 @@ from stagedoor import (
     Verifier,
     errors,
 )
-from stagedoor.guards.fastapi import Guard
+from stagedoor.guards.fastapi import Guard, GuardedSocket
+from stagedoor.guards.starlette import Guard as StarletteGuard
 from stagedoor.stores.sql import SQLStore, SyncSQLStore
 
 app = FastAPI()
@@ -153,6 +155,28 @@ async def orders(token: Annotated[AccessToken[MyClaims], guard("orders:read")]) 
 async def me(token: AccessToken[MyClaims] = guard()) -> str:
     """The default-value form: mypy checks the type against the guard."""
     return token.claims.username
+
+
+@app.websocket("/live")
+async def live(socket: Annotated[GuardedSocket[MyClaims], guard.websocket("orders:read")]) -> None:
+    """A guarded WebSocket is a WebSocket, and has its token."""
+    await socket.accept()
+    assert_type(socket.token, AccessToken[MyClaims])
+
+
+@app.websocket("/checked")
+async def checked(socket: GuardedSocket[MyClaims] = guard.websocket(max_age="12h")) -> None:
+    """The default-value form: mypy checks the type against the guard."""
+    await socket.send_text(socket.token.claims.username)
+
+
+starlette_guard = StarletteGuard(typed_verifier())
+
+
+@starlette_guard.websocket("orders:read", strict=True)
+async def ticker(socket: WebSocket) -> None:
+    """In Starlette the guard has the token."""
+    assert_type(starlette_guard.token(socket), AccessToken[MyClaims])
 
 
 def other_tokens(keys: KeySet) -> None:

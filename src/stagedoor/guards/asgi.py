@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from stagedoor.access_token import AccessToken
 from stagedoor.errors import AuthError
-from stagedoor.guards.guard import Gate, Verifies, ask, check_callable, require_true, scope_of
+from stagedoor.guards.channel import Channel
+from stagedoor.guards.guard import Gate, Verifies, ask, check_callable, require_true
 from stagedoor.guards.headers import Headers
-from stagedoor.guards.response import Response, refusal
+from stagedoor.guards.response import refusal
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,7 +25,8 @@ class GuardMiddleware:
     """Every request needs an access token that covers `scopes`, but for the `public` paths: "/health" itself, "/auth/*" what lies below.
 
     `app.add_middleware(GuardMiddleware, verifier=verifier, public=["/auth/*"])`. `check(token, scope)` is the application's own, sync
-    or async; only True lets a request pass. The token stands in `scope["stagedoor.token"]`.
+    or async; only True lets a request pass. `strict` and `max_age` as of the other guards. The token stands in
+    `scope["stagedoor.token"]`. A WebSocket is closed (4401) when its token would no longer be let in, and renewed by a message.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class GuardMiddleware:
         public: Iterable[str] = (),
         scopes: Iterable[str] = (),
         check: Callable[[Any, Scope], Any] | None = None,
+        strict: bool = False,
+        max_age: str | int | None = None,
         origins: Iterable[str] = (),
         cookie: bool = True,
     ) -> None:
@@ -46,24 +51,37 @@ class GuardMiddleware:
         self._gate: Gate[Any] = Gate(verifier, origins=origins, cookie=cookie)
         self._exact = frozenset(path for path in paths if not path.endswith("/*"))
         self._below = tuple(path.removesuffix("*") for path in paths if path.endswith("/*"))
-        self._required = scope_of(tuple(scopes))
+        self._demand = self._gate.demand(tuple(scopes), strict=strict, max_age=max_age)
         check_callable(check)
         self._check = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] in ("http", "websocket") and not self._is_public(_route_path(scope)):
-            try:
-                # A WebSocket begins as a GET and can then change anything: with a cookie it is no safe method.
-                method = scope["method"] if scope["type"] == "http" else "WEBSOCKET"
-                token = await self._gate.admit_async(method, Headers(scope["headers"]), self._required)
-                if self._check is not None:
-                    require_true(await ask(self._check, token, scope))
-            except AuthError as error:
-                await _refuse(scope, receive, send, refusal(error))
-                return
-            scope["stagedoor.token"] = token
-        await self._app(scope, receive, send)
+        if scope["type"] not in ("http", "websocket") or self._is_public(_route_path(scope)):
+            await self._app(scope, receive, send)
+            return
+        channel = None
+        try:
+            if scope["type"] == "http":
+                token = await self._gate.admit_async(scope["method"], Headers(scope["headers"]), self._demand)
+                await self._allow(token, scope)
+                scope["stagedoor.token"] = token
+            else:
+                channel = await Channel.open(self._gate, self._demand, lambda token: self._allow(token, scope), scope, receive, send)
+        except AuthError as error:
+            await refusal(error)(scope, receive, send)
+            return
+        if channel is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(channel.scope, channel.receive, channel.send)
+        finally:
+            await channel.leave()
+
+    async def _allow(self, token: AccessToken[Any], scope: Scope) -> None:
+        if self._check is not None:
+            require_true(await ask(self._check, token, scope))
 
     def _is_public(self, path: str) -> bool:
         if path in self._exact:
@@ -78,10 +96,3 @@ def _route_path(scope: Scope) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 4401, "reason": "unauthorized"})
-    else:
-        await response(scope, receive, send)

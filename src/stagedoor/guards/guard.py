@@ -8,22 +8,39 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
 from stagedoor.access_token import AccessToken, C
-from stagedoor.errors import GuardRefused, InsufficientScope, MissingToken
+from stagedoor.errors import GuardRefused, InsufficientScope, MissingToken, RevocationsStale
 from stagedoor.guards.bearer import bearer
 from stagedoor.guards.cookies import ACCESS_COOKIE, read_cookie
 from stagedoor.guards.cross_site import SAFE_METHODS, check_cross_site, origins_of
 from stagedoor.guards.headers import Headers
+from stagedoor.lifetime import seconds
+from stagedoor.revocation import NOBODY
 from stagedoor.scope import Scope
 
 REFUSED = "stagedoor.refused"
 """Where an ASGI scope keeps the refusal of a guard, for the handler that answers it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a route asks of an access token, made once a route."""
+
+    scope: Scope = Scope()  # noqa: RUF009 - frozen
+    strict: bool = False
+    """Whether the store is asked, each time, if the token was ended."""
+    max_age: int | None = None
+    """Seconds that the login may be ago (RFC 9470)."""
+
+
 class Verifies(Protocol[C]):
-    """What a guard needs of a verifier. One that can wait for keys has `verify_async` beside it, which async guards then call."""
+    """What a guard needs of a verifier. One that can wait for keys has `verify_async` beside it, which async guards then call.
+
+    A `Demand` of more takes a verifier with `check_strictly` and `check_recent`, as Stagedoor's own have.
+    """
 
     def verify(self, token: str) -> AccessToken[C]:
         """The token, or TokenError."""
@@ -38,39 +55,69 @@ class Gate(Generic[C]):
     def __init__(self, verifier: Verifies[C], *, origins: Iterable[str] = (), cookie: bool = True) -> None:
         if isinstance(verifier, type) or not callable(getattr(verifier, "verify", None)):
             raise TypeError("a guard takes a Verifier, or issuer.verifier()")
-        self._verifier = verifier
+        self.verifier = verifier
         self._verify_async = getattr(verifier, "verify_async", None)
         self._origins = origins_of(origins)
         self._cookie = cookie
 
-    def admit(self, method: str, headers: Headers, required: Scope) -> AccessToken[C]:
-        """The token of a request that may pass. MissingToken, TokenError, InsufficientScope, CrossSiteRefused, InvalidRequest."""
-        token = self.admit_optional(method, headers, required)
+    def admit(self, method: str, headers: Headers, demand: Demand) -> AccessToken[C]:
+        """The token of a request that may pass. MissingToken, TokenError, StepUpRequired, InsufficientScope, CrossSiteRefused,
+        InvalidRequest; RevocationsStale, StoreError, KeySetUnavailable.
+        """
+        token = self.admit_optional(method, headers, demand)
         if token is None:
             raise MissingToken
         return token
 
-    def admit_optional(self, method: str, headers: Headers, required: Scope) -> AccessToken[C] | None:
+    def admit_optional(self, method: str, headers: Headers, demand: Demand) -> AccessToken[C] | None:
         """As admit, but None where the request carries no token at all. A bad token is refused, never taken for none."""
+        if demand.strict:
+            raise TypeError("strict=True takes a guard that awaits")
         text, from_cookie = self._text(headers)
         if text is None:
             return None
-        return self._let_in(self._verifier.verify(text), from_cookie, method, headers, required)
+        try:
+            token = self.verifier.verify(text)
+        except RevocationsStale:
+            self.verifier.revocations.hear()  # type: ignore[attr-defined]  # who raises it has some
+            token = self.verifier.verify(text)
+        if from_cookie and method not in SAFE_METHODS:
+            check_cross_site(headers, self._origins)
+        return self._satisfied(token, demand)
 
-    async def admit_async(self, method: str, headers: Headers, required: Scope) -> AccessToken[C]:
-        """As admit; but for keys that are fetched it waits without holding up the event loop. KeySetUnavailable where none come."""
-        token = await self.admit_optional_async(method, headers, required)
+    async def admit_async(self, method: str, headers: Headers, demand: Demand) -> AccessToken[C]:
+        """As admit; but where keys or revocations must be fetched it waits without holding up the event loop."""
+        token = await self.admit_optional_async(method, headers, demand)
         if token is None:
             raise MissingToken
         return token
 
-    async def admit_optional_async(self, method: str, headers: Headers, required: Scope) -> AccessToken[C] | None:
+    async def admit_optional_async(self, method: str, headers: Headers, demand: Demand) -> AccessToken[C] | None:
         """As admit_optional, waiting as admit_async does."""
         text, from_cookie = self._text(headers)
         if text is None:
             return None
-        token = self._verifier.verify(text) if self._verify_async is None else await self._verify_async(text)
-        return self._let_in(token, from_cookie, method, headers, required)
+        token = await self._verify(text, demand)
+        if from_cookie and method not in SAFE_METHODS:
+            check_cross_site(headers, self._origins)
+        return self._satisfied(token, demand)
+
+    async def admit_text(self, text: str, demand: Demand) -> AccessToken[C]:
+        """As admit_async, for a token that came in no header of a request."""
+        return self._satisfied(await self._verify(text, demand), demand)
+
+    def demand(self, scopes: tuple[str, ...], *, strict: bool = False, max_age: str | int | None = None) -> Demand:
+        """What a route asks for: guard("orders:read"), guard("a", "b") or guard("a b"), strict=True, max_age="5m".
+
+        TypeError, ValueError at construction, as where this guard's verifier has nobody to ask.
+        """
+        if type(strict) is not bool:
+            raise TypeError("strict is True or False")
+        if strict and not getattr(getattr(self.verifier, "revocations", None), "can_be_asked", False):
+            raise TypeError(f"strict=True asks a store or a service, and this verifier has none to ask: {NOBODY}")
+        if max_age is not None and not hasattr(self.verifier, "check_recent"):
+            raise TypeError("max_age takes a Verifier, or issuer.verifier()")
+        return Demand(scope_of(scopes), strict, None if max_age is None else seconds(max_age))
 
     def _text(self, headers: Headers) -> tuple[str | None, bool]:
         """The token's text, and whether a cookie brought it."""
@@ -79,11 +126,17 @@ class Gate(Generic[C]):
             return text, False
         return read_cookie(headers, ACCESS_COOKIE), True
 
-    def _let_in(self, token: AccessToken[C], from_cookie: bool, method: str, headers: Headers, required: Scope) -> AccessToken[C]:
-        if from_cookie and method not in SAFE_METHODS:
-            check_cross_site(headers, self._origins)
-        if not token.scope.covers(required):
-            raise InsufficientScope(str(required))
+    async def _verify(self, text: str, demand: Demand) -> AccessToken[C]:
+        token = self.verifier.verify(text) if self._verify_async is None else await self._verify_async(text)
+        if demand.strict:
+            await self.verifier.check_strictly(token)  # type: ignore[attr-defined]  # as `demand` has made sure of
+        return token
+
+    def _satisfied(self, token: AccessToken[C], demand: Demand) -> AccessToken[C]:
+        if demand.max_age is not None:
+            self.verifier.check_recent(token, demand.max_age)  # type: ignore[attr-defined]  # as `demand` has made sure of
+        if not token.scope.covers(demand.scope):
+            raise InsufficientScope(str(demand.scope))
         return token
 
 

@@ -5,6 +5,7 @@ Never knows a framework: those only carry it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -29,12 +30,20 @@ class Response:
     body: bytes = field(default=b"", repr=False)
 
     async def __call__(self, scope: Any, receive: Any, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        """Send it: an answer is an ASGI application by itself."""
+        """Send it: an answer is an ASGI application by itself. What wanted to be a WebSocket hears no more than the server can tell it."""
+        kind = "http"
+        if scope["type"] == "websocket":
+            if "websocket.http.response" not in scope.get("extensions", {}):
+                await send({"type": "websocket.close", "code": 1013 if self.status >= 500 else 4401, "reason": "refused"})
+                return
+            kind = "websocket.http"
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
         if self.status not in (204, 304):  # RFC 9110 section 8.6: of a 304 it would be taken for the length of what is cached
             headers.append((b"content-length", str(len(self.body)).encode("ascii")))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
+        await send({"type": f"{kind}.response.start", "status": self.status, "headers": headers})
+        await send({"type": f"{kind}.response.body", "body": self.body})
+        if kind == "websocket.http":
+            await asyncio.sleep(0)  # uvicorn takes an end within the same turn of its loop for a handshake that nobody answered
 
 
 def json_response(content: object, *headers: tuple[str, str], status: int = 200) -> Response:
@@ -47,7 +56,7 @@ def refusal(error: AuthError) -> Response:
 
     Why it was refused stands in the log `stagedoor.refusals`: at level DEBUG, and as a WARNING where we are to blame (503).
     """
-    _log.log(logging.WARNING if error.status >= 500 else logging.DEBUG, "%d %s: %s", error.status, error.code, error)
+    log_refusal(error)
     headers = []
     if error.status in (401, 403):
         headers.append(("www-authenticate", challenge(error)))
@@ -57,6 +66,11 @@ def refusal(error: AuthError) -> Response:
     if isinstance(error, MethodNotAllowed):
         headers.append(("allow", error.allowed))
     return json_response({"error": error.error, "error_description": error.told}, *headers, status=error.status)
+
+
+def log_refusal(error: AuthError) -> None:
+    """Say in the log why something was refused."""
+    _log.log(logging.WARNING if error.status >= 500 else logging.DEBUG, "%d %s: %s", error.status, error.code, error)
 
 
 def challenge(error: AuthError) -> str:
