@@ -87,9 +87,9 @@ class ServiceProcess:
         assert [line for line in lines if "Traceback" in line] == [], self.log
 
 
-def start(command: str, data: Path, **settings: str) -> ServiceProcess:
-    """`stagedoor serve` or `stagedoor demo`, once it answers."""
-    port = free_port()
+def start(command: str, data: Path, *, port: int = 0, **settings: str) -> ServiceProcess:
+    """`stagedoor serve` or `stagedoor demo`, once it answers; on a free port unless one is given."""
+    port = port or free_port()
     arguments = [str(STAGEDOOR), command, "--data", str(data), "--port", str(port)]
     with log_of(data).open("wb") as log:
         process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, env=environment(**settings))

@@ -44,12 +44,14 @@ def authenticate(username: str, password: str) -> Account | None:
 
 
 class House:
-    """One application. `folder`: the store is SQLite in it; without, it is in memory."""
+    """One application. `folder`: the store is SQLite in it; without, it is in memory, unless one is handed over."""
 
-    def __init__(self, mount: str, folder: Path | None, *, name: str = NAME, keys: KeySet | None = None, **options: Any) -> None:
+    def __init__(
+        self, mount: str, folder: Path | None, *, name: str = NAME, keys: KeySet | None = None, store: Any = None, **options: Any
+    ) -> None:
         self.clock = FixedClock()
         self.file = folder and folder / "auth.db"
-        self.store: Any = SQLStore(f"sqlite:///{self.file}") if self.file else MemoryStore()
+        self.store: Any = store or (SQLStore(f"sqlite:///{self.file}") if self.file else MemoryStore())
         self.peppers = Peppers.generate(clock=self.clock)
         self.issuer = self.issuer_on(self.store, name, keys)
         counters = SQLCounters(self.store.database) if self.file else MemoryCounters()

@@ -22,18 +22,20 @@ STATUSES = {
     ("get", "/auth/sessions"): {200, 400, 401, 403, 413, 503},
     ("delete", "/auth/sessions/{id}"): {204, 400, 401, 403, 404, 413, 503},
     ("get", "/auth/me"): {200, 400, 401, 403, 413, 503},
+    ("get", "/auth/revocations"): {200, 304, 400, 401, 413, 503},
     ("get", "/.well-known/jwks.json"): {200},
 }
 RESPONSES = {
     ("post", "/auth/login"): "TokenResponse",
     ("post", "/auth/refresh"): "TokenResponse",
     ("get", "/auth/sessions"): "SessionsResponse",
+    ("get", "/auth/revocations"): "RevocationsResponse",
 }
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return House("fastapi", None).app.openapi()
+    return House("fastapi", None, feed_keys=["k" * 32]).app.openapi()
 
 
 def walk(node: Any, path: str = "#") -> Iterator[tuple[str, Any]]:
@@ -127,17 +129,25 @@ def test_parameters(document: dict[str, Any]):
     (attempt,) = found["post", "/auth/refresh"]["parameters"]
     assert (attempt["name"], attempt["in"], attempt["required"]) == ("Idempotency-Key", "header", False)
     assert (attempt["schema"]["minLength"], attempt["schema"]["maxLength"]) == (16, 255)
-    assert not [key for key, each in found.items() if "parameters" in each and key[1] not in ("/auth/refresh", "/auth/sessions/{id}")]
+    asked = found["get", "/auth/revocations"]["parameters"]
+    assert [(each["name"], each["in"], each["required"]) for each in asked] == [
+        ("after", "query", False),
+        ("wait", "query", False),
+        ("If-None-Match", "header", False),
+    ]
+    with_parameters = {path for (_, path), each in found.items() if "parameters" in each}
+    assert with_parameters == {"/auth/refresh", "/auth/sessions/{id}", "/auth/revocations"}
 
 
 def test_security(document: dict[str, Any]):
-    """Guarded operations ask for the access token, the others for nothing."""
+    """Guarded operations ask for the access token, revocations for a feed key, the others for nothing."""
     schemes = document["components"]["securitySchemes"]
-    assert schemes.keys() == {"AccessToken"}
-    assert schemes["AccessToken"]["scheme"] == "bearer"
+    assert schemes.keys() == {"AccessToken", "FeedKey"}
+    assert {scheme["scheme"] for scheme in schemes.values()} == {"bearer"}
     for (_, path), operation in operations(document).items():
         guarded = path.startswith(("/auth/logout-all", "/auth/sessions", "/auth/me"))
-        assert operation.get("security") == ([{"AccessToken": []}] if guarded else None)
+        keyed = [{"FeedKey": []}] if path == "/auth/revocations" else None
+        assert operation.get("security") == ([{"AccessToken": []}] if guarded else keyed)
 
 
 def test_every_operation_has_a_name(document: dict[str, Any]):

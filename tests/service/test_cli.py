@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from stagedoor import cli
+from stagedoor.follower import Follower
+from stagedoor.jws import read_unverified
 from stagedoor.service.composition import Composition, compose
 from stagedoor.service.settings import Settings
 from stagedoor.token_pair import TokenPair
@@ -18,11 +20,11 @@ from stagedoor.token_pair import TokenPair
 from .conftest import Transcript
 
 
-def inside(work: Callable[[Composition], Any], data: str = "data", **times: Any) -> Any:
+def inside(work: Callable[[Composition], Any], data: str = "data", sessions: str = "", **times: Any) -> Any:
     """What this work on the data folder returns."""
 
     async def run() -> Any:
-        house = compose(Settings.load({}, data=data), **times)
+        house = compose(Settings.load({"STAGEDOOR_SESSIONS": sessions}, data=data), **times)
         await house.migrate()
         try:
             return await work(house)
@@ -54,7 +56,7 @@ def test_an_account_from_first_to_last(transcript: Transcript):
         Ada       usr_…  no        20…Z  orders:read orders:write
         $ stagedoor users disable ada --data data
         disabled ada: 0 sessions ended
-        stagedoor: hint: access tokens that are out already live until they expire, at most 15m, where nobody hears of this
+        stagedoor: hint: whoever follows revocations, as every `stagedoor serve` on this database does, …; others …, in 15m at most
         $ stagedoor users list --data data
         username  subject               disabled  created               scope
         Ada       usr_…  yes       20…Z  orders:read orders:write
@@ -70,8 +72,81 @@ def test_an_account_from_first_to_last(transcript: Transcript):
             "scope": "orders:read orders:write"
           }
         ]
+        $ stagedoor users delete Ada --data data
+        stagedoor: error: the account Ada cannot be brought back after this
+        stagedoor: hint: nothing was changed: add --yes, or see `stagedoor users disable --help`
+        (exit 1)
+        $ stagedoor users delete ada --yes --data data
+        deleted ada: 0 sessions ended
+        stagedoor: hint: …
+        $ stagedoor users list --data data --json
+        []
+        $ stagedoor users delete ada --yes --data data
+        stagedoor: error: there is no account 'ada'
+        stagedoor: hint: `stagedoor users list` shows all accounts
+        (exit 1)
+        $ echo 'correct horse' | stagedoor users add ada --password-stdin --data data
+        usr_…
         """
     )
+
+
+def test_an_account_is_changed(transcript: Transcript):
+    """A new password or scope ends all sessions of the account, and no other's; what is refused changes nothing."""
+    for name in ("ada", "bob"):
+        transcript("$ echo 'correct horse' | stagedoor users add {name} --password-stdin --scope a --data data\nusr_…", name=name)
+    log_in("bob"), log_in(), log_in()
+    transcript(
+        """
+        $ echo 'short' | stagedoor users password ada --password-stdin --data data
+        stagedoor: error: a password has 8 to 1024 characters
+        stagedoor: hint: …
+        (exit 1)
+        $ stagedoor users scope ada "a  b" --data data
+        stagedoor: error: a scope is words separated by one space, such as "orders:read orders:write"
+        stagedoor: hint: …
+        (exit 1)
+        $ stagedoor users password ada --data data
+        stagedoor: error: there is no terminal to ask for the password
+        stagedoor: hint: send it to standard input and add --password-stdin
+        (exit 1)
+        $ echo 'battery staple' | stagedoor users password ADA --password-stdin --data data
+        changed the password of ADA: 2 sessions ended
+        stagedoor: hint: whoever follows revocations, as every `stagedoor serve` on this database does, …
+        """
+    )
+    log_in()
+    transcript(
+        """
+        $ stagedoor users scope ada "stagedoor:admin a" --data data
+        changed the scope of ada: 1 session ended
+        stagedoor: hint: whoever …
+        $ stagedoor users list --data data
+        username  subject               disabled  created               scope
+        ada       usr_…  no        20…Z  a stagedoor:admin
+        bob       usr_…  no        20…Z  a
+        $ stagedoor users scope bob "" --data data
+        changed the scope of bob: 1 session ended
+        …
+        $ stagedoor users list --data data
+        username  subject               disabled  created               scope
+        ada       …
+        bob       usr_…  no        20…Z
+        $ stagedoor users scope cyd a --data data
+        stagedoor: error: there is no account 'cyd'
+        stagedoor: hint: `stagedoor users list` shows all accounts
+        (exit 1)
+        $ echo 'battery staple' | stagedoor users password cyd --password-stdin --data data
+        stagedoor: error: there is no account 'cyd'
+        …
+        (exit 1)
+        """
+    )
+
+    async def of_ada(house: Composition) -> list[bool]:
+        return [await house.accounts.authenticate("ada", password) is not None for password in ("correct horse", "battery staple")]
+
+    assert inside(of_ada) == [False, True]
 
 
 def test_sessions_are_listed_and_ended(transcript: Transcript):
@@ -100,7 +175,7 @@ def test_sessions_are_listed_and_ended(transcript: Transcript):
         ]
         $ stagedoor sessions revoke {first} --data data
         1 session ended
-        stagedoor: hint: access tokens that are out already live until they expire, at most 15m, where nobody hears of this
+        stagedoor: hint: whoever follows revocations, as every `stagedoor serve` on this database does, …
         $ stagedoor sessions revoke {first} --data data
         stagedoor: error: there is no live session {first}
         stagedoor: hint: `stagedoor sessions list` shows all live ones
@@ -121,7 +196,7 @@ def test_sessions_are_listed_and_ended(transcript: Transcript):
         $ stagedoor sessions list --data data --json
         []
         $ stagedoor sessions revoke --data data
-        stagedoor: error: name one session by its id, or one account with --user
+        stagedoor: error: name one session by its id, one account with --user, or --everything
         stagedoor: hint: `stagedoor sessions revoke --help` shows how it is called
         (exit 2)
         $ stagedoor sessions list --user cyd --data data
@@ -132,6 +207,70 @@ def test_sessions_are_listed_and_ended(transcript: Transcript):
         first=first.session_id,
         second=second.session_id,
         bobs=others.session_id,
+    )
+
+
+def test_commands_follow_nothing(transcript: Transcript, monkeypatch: pytest.MonkeyPatch):
+    """A command that changes something starts no thread that listens to others; one that must know what they ended asks once."""
+    transcript("$ echo 'correct horse' | stagedoor users add ada --password-stdin --data data\nusr_…")
+    pair = log_in()
+    kid = str(read_unverified(pair.access_token)[0]["kid"])
+    begun: list[Follower] = []
+    monkeypatch.setattr(Follower, "begin", lambda follower: begun.append(follower))
+    for line in (
+        f"stagedoor sessions revoke {pair.session_id}",
+        "stagedoor sessions revoke --user ada",
+        "stagedoor sessions revoke --everything --yes",
+        "stagedoor users scope ada a",
+        "echo 'battery staple' | stagedoor users password ada --password-stdin",
+        "stagedoor users disable ada",
+        "stagedoor users enable ada",
+        "stagedoor users delete ada --yes",
+        "stagedoor users list",
+        f"stagedoor keys retire {kid}",
+    ):
+        transcript("$ {line} --data data\n…", line=line)
+    assert begun == []
+    transcript("$ echo 'correct horse' | stagedoor users add ada --password-stdin --data data\nusr_…")
+    transcript("$ stagedoor sessions list --data data --json\n[]")
+    assert len(begun) == 1
+
+
+def test_everything_is_revoked(transcript: Transcript):
+    """Only with --yes, and with nothing else beside it; says until when, and lists no session that was ended by it."""
+    transcript("$ echo 'correct horse' | stagedoor users add ada --password-stdin --data data\nusr_…")
+    pair = log_in()
+    for words in ("--everything x", "--everything --user ada", "--yes", "--user ada x"):
+        transcript(
+            """
+            $ stagedoor sessions revoke {words} --data data
+            stagedoor: error: name one session by its id, one account with --user, or --everything
+            stagedoor: hint: `stagedoor sessions revoke --help` shows how it is called
+            (exit 2)
+            """,
+            words=words,
+        )
+    transcript(
+        """
+        $ stagedoor sessions revoke --everything --data data
+        stagedoor: error: everybody logs in again after this
+        stagedoor: hint: nothing was changed: add --yes if everything is to be revoked
+        (exit 1)
+        $ stagedoor token verify {token} --data data
+        verified: …
+        $ stagedoor sessions revoke --everything --yes --data data
+        revoked all that http://localhost:8000 issued until 20…Z
+        stagedoor: hint: a service that was started with another --port is another issuer: name it in STAGEDOOR_ISSUER, and run this again
+        stagedoor: hint: until then, some six seconds, nothing is issued (503); then everybody logs in again
+        stagedoor: hint: whoever follows revocations, as every `stagedoor serve` on this database does, …
+        $ stagedoor token verify {token} --data data
+        stagedoor: error: all that its issuer had issued is revoked
+        stagedoor: hint: its code is token_revoked; …
+        (exit 1)
+        $ stagedoor sessions list --data data --json
+        []
+        """,
+        token=pair.access_token,
     )
 
 
@@ -216,7 +355,7 @@ def test_a_token_is_taken_apart_and_checked(transcript: Transcript):
         1 session ended
         …
         $ stagedoor token verify {token} --data data
-        stagedoor: error: the token is genuine, but its session has ended
+        stagedoor: error: the access token has been revoked
         stagedoor: hint: its code is token_revoked; `stagedoor token decode` shows what it says
         (exit 1)
         $ stagedoor token verify {old} --data data
@@ -256,6 +395,7 @@ def test_settings_say_where_they_came_from(transcript: Transcript, tmp_path: Pat
         session_limit     100                                   default
         origins           https://a.example, https://b.example  file my.toml
         trusted_proxies                                         default
+        feed_keys                                               default
         password_threads  2                                     environment STAGEDOOR_PASSWORD_THREADS
         log_level         info                                  default
         $ stagedoor settings --json

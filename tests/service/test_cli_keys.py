@@ -8,6 +8,7 @@ import pytest
 
 from stagedoor import cli
 from stagedoor.entry import ANNOUNCE
+from stagedoor.feeds.feed_keys import FeedKeys
 from stagedoor.vault import MasterKey
 
 from .conftest import Transcript
@@ -90,7 +91,7 @@ def test_a_key_is_retired(transcript: Transcript, capfd: pytest.CaptureFixture[s
         $ stagedoor keys retire --data data -- {old}
         retired {old}
         {new} signs now
-        stagedoor: hint: access tokens that it signed are refused: clients refresh; who verifies elsewhere hears of it within 5 minutes
+        stagedoor: hint: access tokens that it signed are refused: clients refresh; who follows no revocations hears of it within 5 minutes
         $ stagedoor keys retire --data data {old}
         retired {old}
         {new} signs now
@@ -151,6 +152,30 @@ def test_peppers_are_listed_rotated_and_retired(transcript: Transcript):
         stagedoor: hint: `stagedoor peppers retire --help` shows how it is called
         (exit 2)
         """
+    )
+
+
+def test_a_fresh_feed_key(transcript: Transcript, capfd: pytest.CaptureFixture[str]):
+    """`keys feed-key` prints one that the setting takes, another each time, and needs no data folder; no command shows the one in use."""
+    texts = []
+    for _ in range(2):
+        assert cli.run(["keys", "feed-key", "--data", "nowhere"]) == 0
+        texts.append(capfd.readouterr().out.strip())
+    assert texts[0] != texts[1]
+    assert texts[0] in FeedKeys.parse(",".join(texts))
+    transcript(
+        """
+        $ STAGEDOOR_FEED_KEYS={first},{second} stagedoor settings
+        …
+        feed_keys         (set)                  environment STAGEDOOR_FEED_KEYS
+        …
+        $ STAGEDOOR_FEED_KEYS=short stagedoor settings
+        stagedoor: error: the setting feed_keys (from environment STAGEDOOR_FEED_KEYS) is not a list of feed keys
+        stagedoor: hint: write what `stagedoor keys feed-key` prints: 32 to 512 characters of visible ASCII; several with commas between
+        (exit 1)
+        """,
+        first=texts[0],
+        second=texts[1],
     )
 
 

@@ -35,6 +35,25 @@ def test_commands_load_only_what_they_need():
     assert not {"psycopg", "redis", "stagedoor.stores.redis"} & set(loaded)
 
 
+def test_events_of_commands(tmp_path: Path):
+    """What a command changes is told as the service tells it where a log is asked for, and not at all where none is."""
+
+    def errors(*words: str, stdin: str | None = None, **settings: str) -> list[str]:
+        command = [sys.executable, "-W", "error", "-m", "stagedoor", *words, "--data", "data"]
+        done = subprocess.run(command, cwd=tmp_path, input=stdin, env=os.environ | settings, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stderr.splitlines() if not line.startswith("stagedoor: hint: ")]
+
+    assert errors("users", "add", "ada", "--password-stdin", stdin="correct horse") == []
+    assert errors("users", "disable", "ada") == []
+    told = errors("users", "enable", "ada", STAGEDOOR_LOG_LEVEL="info")
+    assert len(told) == 1
+    assert " INFO stagedoor.events: account_enabled session=None subject='usr_" in told[0]
+    assert errors("sessions", "revoke", "--everything", "--yes") == []
+    told = errors("sessions", "revoke", "--everything", "--yes", STAGEDOOR_LOG_LEVEL="warning")
+    assert [" WARNING stagedoor.events: everything_revoked " in line for line in told] == [True]
+
+
 def demo(folder: Path, port: int) -> tuple[subprocess.Popen[str], list[str]]:
     """A running demo, and the three lines that it prints."""
     command = [sys.executable, "-W", "error", "-m", "stagedoor", "demo", "--port", str(port)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stagedoor.feeds.feed_keys import FeedKeys
 from stagedoor.service.settings import Settings, SettingsError
 from stagedoor.vault import MasterKey
 
@@ -152,6 +153,10 @@ def test_numbers_in_toml_are_seconds(tmp_path: Path):
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("PASSWORD_THREADS", "0"),
         ("LOG_LEVEL", "loud"),
+        ("FEED_KEYS", "hidden"),
+        ("FEED_KEYS", "hidden" * 100),
+        ("FEED_KEYS", "hidden hidden hidden hidden hidden hidden"),
+        ("FEED_KEYS", "k" * 32 + ",hidden"),
     ],
 )
 def test_a_wrong_value_names_the_setting_its_source_and_the_remedy(variable: str, value: str):
@@ -172,6 +177,23 @@ def test_the_master_key_is_never_shown():
     assert settings.master_key is not None
     for printed in (repr(settings), str(settings), repr(settings.master_key), str(list(settings.rows()))):
         assert MASTER not in printed
+
+
+def test_feed_keys_are_several_and_never_shown(tmp_path: Path):
+    """Feed keys come with commas between, or as a list in TOML; whoever prints settings sees that there are some. Empty is none."""
+    first, second = FeedKeys.generate_text(), FeedKeys.generate_text()
+    file = tmp_path / "a.toml"
+    file.write_text(f'feed_keys = ["{first}", "{second}"]')
+    for settings in (Settings.load({"STAGEDOOR_FEED_KEYS": f"{first}, {second}"}), Settings.load({}, file)):
+        assert settings.feed_keys is not None
+        assert first in settings.feed_keys
+        assert second in settings.feed_keys
+        assert {name: value for name, value, _ in settings.rows()}["feed_keys"] == "(set)"
+        for printed in (repr(settings), str(settings), repr(settings.feed_keys), str(list(settings.rows()))):
+            assert first not in printed
+            assert second not in printed
+    assert Settings.load({"STAGEDOOR_FEED_KEYS": ""}).feed_keys is None
+    assert Settings.load({}).feed_keys is None
 
 
 def test_keys_rotate_by_themselves_only_where_it_is_said(tmp_path: Path):

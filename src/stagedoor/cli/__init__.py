@@ -5,6 +5,7 @@ Never knows a rule: whatever it refuses, something below it refused.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -73,4 +74,5 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The command `stagedoor`."""
+    logging.getLogger("stagedoor.events").addHandler(logging.NullHandler())  # else Python prints alarms raw where nobody set up a log
     sys.exit(run(sys.argv[1:]))

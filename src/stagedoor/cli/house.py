@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from stagedoor.errors import StoreError
 from stagedoor.service.composition import Composition, compose
 from stagedoor.service.keyring import MASTER_KEY
+from stagedoor.service.server import log_to_stderr
 from stagedoor.service.settings import Settings
 from stagedoor.service.terminal import Problem, lacks_tables, say, store_trouble
+
+R = TypeVar("R")
 
 
 def settings_of(usual: Mapping[str, Any] | None = None, **given: Any) -> Settings:
@@ -28,6 +31,9 @@ def settings_of(usual: Mapping[str, Any] | None = None, **given: Any) -> Setting
 
 def with_house(settings: Settings, work: Callable[[Composition], Any], *, create: bool = False) -> Any:
     """Do this work (sync or async) on what the data folder holds; with `create`, make and migrate it first. Problem for a StoreError."""
+
+    if "log_level" in settings.sources:  # whoever keeps a log of the service keeps one of what commands change
+        log_to_stderr(settings.log_level)
 
     async def run() -> Any:
         with told_of_master_key(settings):
@@ -42,6 +48,27 @@ def with_house(settings: Settings, work: Callable[[Composition], Any], *, create
 
     with store_trouble_told(settings):
         return asyncio.run(run())
+
+
+def with_change(settings: Settings, may_be: str, work: Callable[[Composition], Awaitable[R]]) -> R:
+    """As with_house, for work of several steps that is repeated where a StoreError cut it short: the Problem says what `may_be` done."""
+    cut_short = False
+
+    async def followed(house: Composition) -> R:
+        nonlocal cut_short
+        try:
+            return await work(house)
+        except StoreError:
+            cut_short = True
+            raise
+
+    try:
+        done: R = with_house(settings, followed)
+    except Problem as problem:
+        if not cut_short:
+            raise
+        raise Problem(f"{may_be}: {problem.args[0]}", f"{problem.hint}; then run this again") from None
+    return done
 
 
 @contextmanager
@@ -60,8 +87,7 @@ def store_trouble_told(settings: Settings) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        place = "store" if settings.session_store else "database"
-        raise Problem(f"the {place} cannot be used: {store_trouble(error)}", _hint(error, settings)) from None
+        raise Problem(f"the {_place(settings)} cannot be used: {store_trouble(error)}", _hint(error, settings)) from None
 
 
 def _hint(error: StoreError, settings: Settings) -> str:
@@ -78,7 +104,12 @@ def _hint(error: StoreError, settings: Settings) -> str:
     return f"see whether it runs, and whether the settings name it rightly: {' and '.join(places)}"
 
 
-def until_expiry(settings: Settings) -> None:
-    """Say how long access tokens of ended sessions still live elsewhere."""
+def say_who_hears(settings: Settings) -> None:
+    """Say when the access tokens of what was ended are refused, and by whom."""
     life = f"{settings.access}s" if isinstance(settings.access, int) else settings.access
-    say("hint", f"access tokens that are out already live until they expire, at most {life}, where nobody hears of this")
+    hears = f"whoever follows revocations, as every `stagedoor serve` on this {_place(settings)} does"
+    say("hint", f"{hears}, refuses their access tokens within a second; others when they expire, in {life} at most")
+
+
+def _place(settings: Settings) -> str:
+    return "store" if settings.session_store else "database"

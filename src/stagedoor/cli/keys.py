@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from stagedoor.cli.house import settings_of, store_trouble_told, told_of_master_key, with_house
+from stagedoor.cli.house import settings_of, store_trouble_told, told_of_master_key, with_change, with_house
 from stagedoor.cli.options import Announce, Data, Json, group, span
+from stagedoor.errors import NotFound
+from stagedoor.feeds.feed_keys import FeedKeys
 from stagedoor.service.composition import Composition, start_over
 from stagedoor.service.settings import ALGORITHMS
 from stagedoor.service.terminal import Moment, Problem, print_json, print_rows, say
@@ -72,20 +74,20 @@ def keys_retire(
     """For an emergency: accept no token of this key any more; prints which key signs now.
 
     Every access token that it signed is refused: clients refresh, and nobody logs in again. If it signs, one that is announced takes over,
-    or a fresh one. Every running `stagedoor serve` on this database hears of it within a second; who verifies elsewhere, when their copy of
-    the JWKS ends, within 5 minutes.
+    or a fresh one. Every running `stagedoor serve` on this database hears of it within a second, and so does who follows its revocations;
+    others when their copy of the JWKS ends, within 5 minutes.
     """
 
-    def retire(house: Composition) -> str:
+    async def retire(house: Composition) -> str:
         try:
-            house.keys.retire(kid)
-        except LookupError:
+            await house.issuer.revoke_key(kid)
+        except NotFound:
             raise Problem(f"there is no key {kid}", "`stagedoor keys list` shows all keys") from None
         return house.keys.signing(time.time()).kid
 
-    signing = with_house(settings_of(data=data), retire)
+    signing = with_change(settings_of(data=data), f"the key {kid} may be retired, and not everybody told", retire)
     print(f"retired {kid}\n{signing} signs now")
-    say("hint", "access tokens that it signed are refused: clients refresh; who verifies elsewhere hears of it within 5 minutes")
+    say("hint", "access tokens that it signed are refused: clients refresh; who follows no revocations hears of it within 5 minutes")
 
 
 @keys.command("jwks")
@@ -106,6 +108,17 @@ def keys_master_key(data: Data = None) -> None:
     folder.
     """
     print(MasterKey.generate_text())
+
+
+@keys.command("feed-key")
+def keys_feed_key(data: Data = None) -> None:
+    """Print a fresh feed key, for STAGEDOOR_FEED_KEYS.
+
+    With it another service reads what was revoked here, so that it refuses it within a second: HTTPFeed("https://…/auth/revocations",
+    key=…). To change it: the old one, a comma and the new one here; then the new one there; then the new one alone here. Needs no data
+    folder.
+    """
+    print(FeedKeys.generate_text())
 
 
 @keys.command("start-over", epilog="Example: stagedoor keys start-over --yes")

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from stagedoor.cli.house import settings_of, until_expiry, with_house
+from stagedoor.cli.house import say_who_hears, settings_of, with_house
 from stagedoor.cli.options import Data, Json, UsageError, group
 from stagedoor.encoding import encode
 from stagedoor.errors import NotFound
 from stagedoor.service.composition import Composition
-from stagedoor.service.terminal import Moment, Problem, print_rows
+from stagedoor.service.settings import Settings
+from stagedoor.service.terminal import Moment, Problem, print_rows, say
 
 sessions = group("Sessions: what each login opened.")
 
@@ -48,16 +49,24 @@ def sessions_list(
 def sessions_revoke(
     id_: Annotated[str | None, typer.Argument(metavar="ID", help="Session to end, as `stagedoor sessions list` shows it.")] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="End all sessions of this account instead.")] = None,
+    everything: Annotated[bool, typer.Option("--everything", help="For an emergency: end all sessions of all accounts.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Really end everything: everybody logs in again.")] = False,
     data: Data = None,
 ) -> None:
-    """End one session, or all of one account.
+    """End one session, all of one account, or everything.
 
-    Their refresh tokens are refused from now on. Access tokens that are out already live until they expire (STAGEDOOR_ACCESS, 15m by
-    default) in processes that do not hear of it, a running `stagedoor serve` among them.
+    Their refresh tokens are refused from now on, and their access tokens within a second by every running `stagedoor serve` on the same
+    store, and by who follows its revocations; elsewhere those live until they expire (STAGEDOOR_ACCESS, 15m by default).
+
+    --everything refuses all that the issuer of the settings has issued until now, whatever is known of it. For some six seconds, until
+    everybody has heard of that, nothing is issued: logins and refreshes are 503. Then everybody logs in again.
     """
-    if (id_ is None) == (user is None):
-        raise UsageError("name one session by its id, or one account with --user")
+    if (id_ is not None) + (user is not None) + everything != 1:
+        raise UsageError("name one session by its id, one account with --user, or --everything")
     settings = settings_of(data=data)
+    if everything:
+        _revoke_everything(settings, yes)
+        return
 
     async def revoke(house: Composition) -> int:
         if user is not None:
@@ -70,7 +79,18 @@ def sessions_revoke(
 
     ended = with_house(settings, revoke)
     print(f"{ended} session{'' if ended == 1 else 's'} ended")
-    until_expiry(settings)
+    say_who_hears(settings)
+
+
+def _revoke_everything(settings: Settings, yes: bool) -> None:
+    if not yes:
+        raise Problem("everybody logs in again after this", "nothing was changed: add --yes if everything is to be revoked")
+    through = with_house(settings, lambda house: house.issuer.revoke_everything())
+    print(f"revoked all that {settings.issuer_url} issued until {Moment(through)}")
+    if "issuer" not in settings.sources:
+        say("hint", "a service that was started with another --port is another issuer: name it in STAGEDOOR_ISSUER, and run this again")
+    say("hint", "until then, some six seconds, nothing is issued (503); then everybody logs in again")
+    say_who_hears(settings)
 
 
 @sessions.command("purge")

@@ -53,7 +53,7 @@ def token_verify(text: Token, as_json: Json = False, data: Data = None) -> None:
     """
 
     async def verify(house: Composition) -> Mapping[str, Any]:
-        access_token = house.issuer.verifier().verify(token_text(text))
+        access_token = await house.issuer.verifier().verify_async(token_text(text))
         session = await house.store.get(decode(access_token.session_id))
         if session is None or not session.is_live(time.time()):
             raise TokenRevoked("the token is genuine, but its session has ended", session_id=access_token.session_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -19,26 +19,31 @@ from msgspec import UNSET
 
 from stagedoor.access_token import AccessToken
 from stagedoor.encoding import encode
+from stagedoor.endpoints.administration import Administration
 from stagedoor.endpoints.counters import MemoryCounters
-from stagedoor.endpoints.request import Request, client_address, networks
+from stagedoor.endpoints.operation import Operation
+from stagedoor.endpoints.request import Request, client_address, knows, networks
+from stagedoor.endpoints.revocations import RevocationFeed
 from stagedoor.endpoints.shapes import (
     LoginRequest,
     LogoutRequest,
     RefreshRequest,
+    RevocationsResponse,
     SessionsResponse,
-    SessionView,
     TokenResponse,
 )
 from stagedoor.endpoints.throttle import Throttle
 from stagedoor.endpoints.transport import COOKIE, Transports
 from stagedoor.endpoints.workers import Workers
 from stagedoor.errors import AuthError, BadCredentials, GrantError, InvalidRequest, InvalidScope, TokenRevoked
-from stagedoor.guards.guard import Gate, ask
+from stagedoor.feeds.feed_keys import FeedKeys
+from stagedoor.guards.guard import Demand, Gate, ask
 from stagedoor.guards.response import Response, json_response, refusal
 from stagedoor.issuer import Issuer
 from stagedoor.scope import Scope
 from stagedoor.session import Session
 
+_FEED = "What was revoked after a cursor, for services that verify only"
 _LONGEST_DEVICE = 200
 _THREADS = min(32, (os.cpu_count() or 1) + 4)
 
@@ -67,32 +72,13 @@ Authenticate = Callable[[str, str], Any]
 """(username, password) -> Account, or None for any refusal; sync or async. It must take as long for an unknown name as for a known one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One row of the table."""
-
-    name: str
-    method: str
-    path: str
-    """Below the prefix; parameters in braces."""
-    answer: Callable[[Request], Awaitable[Response]]
-    summary: str
-    request: type | None = None
-    response: type | None = None
-    guarded: bool = False
-    errors: tuple[int, ...] = ()
-
-    @property
-    def status(self) -> int:
-        """HTTP status of its success."""
-        return 204 if self.response is None else 200
-
-
 class Endpoints:
     """What an issuer offers over HTTP. Mount it with `endpoints.starlette.mount` or `endpoints.fastapi.mount`.
 
     `authenticate(username, password)` is the application's own. `origins`: pages of other origins that may use the cookies. `proxies`:
-    addresses or networks whose X-Forwarded-For is believed. `throttle` counts in memory unless another is given.
+    addresses or networks whose X-Forwarded-For is believed. `throttle` counts in memory unless another is given. `feed_keys`: secrets that
+    services which verify only read revocations with (`HTTPFeed`), all of them valid; without one nobody can. `admin_scope`: who has this
+    scope may end others' sessions, retire keys and revoke everything; without it there are no such operations.
     """
 
     def __init__(
@@ -103,6 +89,8 @@ class Endpoints:
         origins: Iterable[str] = (),
         proxies: Iterable[str] = (),
         throttle: Throttle | None = None,
+        feed_keys: Iterable[str] | FeedKeys = (),
+        admin_scope: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not isinstance(issuer, Issuer):
@@ -115,9 +103,13 @@ class Endpoints:
         self._transports = Transports(issuer.name, origins)
         self._proxies = networks(proxies)
         self._throttle = throttle or Throttle(MemoryCounters(), clock=clock)
-        self._gate: Gate[Any] = Gate(issuer.verifier(), origins=self._transports.origins)
+        self.gate: Gate[Any] = Gate(issuer.verifier(), origins=self._transports.origins)
+        """Admits requests to the operations that are guarded."""
         self._clock = clock
-        self.operations = self._table()
+        keys = feed_keys if isinstance(feed_keys, FeedKeys) else FeedKeys(feed_keys)
+        self._feed = RevocationFeed(issuer, keys) if keys else None
+        administration = () if admin_scope is None else Administration(issuer, self.gate, admin_scope).operations
+        self.operations = (*self._table(), *administration)
         """The table of operations under the prefix."""
         self.jwks = Operation("jwks", "GET", "/.well-known/jwks.json", self._jwks, "The public keys", response=dict)
         """The keys, at a path of their own (RFC 8615)."""
@@ -132,6 +124,11 @@ class Endpoints:
         sessions = Operation("sessions", "GET", "/sessions", self._sessions, "The own sessions", response=SessionsResponse)
         end_session = Operation("end_session", "DELETE", "/sessions/{id}", self._end_session, "End one own session")
         me = Operation("me", "GET", "/me", self._me, "The subject and claims of the access token", response=dict)
+        feed = (
+            ()
+            if self._feed is None
+            else (Operation("revocations", "GET", "/revocations", self._feed.answer, _FEED, None, RevocationsResponse),)
+        )
         public = (replace(row, errors=(400, 403, 413, 415, 503)) for row in (refresh, logout))
         guarded = (replace(row, errors=(400, 401, 403, 413, 503), guarded=True) for row in (logout_all, sessions, me))
         return (
@@ -139,6 +136,7 @@ class Endpoints:
             *public,
             *guarded,
             replace(end_session, errors=(400, 401, 403, 404, 413, 503), guarded=True),
+            *(replace(row, errors=(400, 401, 413, 503)) for row in feed),
         )
 
     async def answer(self, operation: Operation, request: Request) -> Response:
@@ -196,17 +194,7 @@ class Endpoints:
 
     async def _sessions(self, request: Request) -> Response:
         token, sessions = await self._alive(request)
-        views = [
-            SessionView(
-                id=encode(session.id),
-                created=int(session.created_at),
-                last_used=int(session.last_used_at),
-                client=session.device,
-                current=encode(session.id) == token.session_id,
-            )
-            for session in sessions
-        ]
-        return json_response(SessionsResponse(views))
+        return json_response(SessionsResponse.of(sessions, token.session_id))
 
     async def _end_session(self, request: Request) -> Response:
         token, _ = await self._alive(request)
@@ -221,13 +209,12 @@ class Endpoints:
         body = msgspec.json.encode(self.issuer.keys.jwks(self._clock()))
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers = (("cache-control", f"public, max-age={self.issuer.keys.max_age}"), ("etag", etag))
-        known = [tag.strip().removeprefix("W/") for line in request.headers.all(b"if-none-match") for tag in line.split(",")]
-        if etag in known or "*" in known:
+        if knows(request.headers, etag):
             return Response(304, headers)
         return Response(200, (("content-type", "application/jwk-set+json"), *headers), body)
 
     async def _admitted(self, request: Request) -> AccessToken[Any]:
-        return await self._gate.admit_async(request.method, request.headers, Scope())
+        return await self.gate.admit_async(request.method, request.headers, Demand())
 
     async def _alive(self, request: Request) -> tuple[AccessToken[Any], list[Session]]:
         """The access token, and the live sessions of its subject, its own among them: what governs sessions asks the store.

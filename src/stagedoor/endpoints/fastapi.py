@@ -16,16 +16,18 @@ from fastapi.security.base import SecurityBase
 from pydantic import BaseModel, create_model
 from starlette.routing import Route
 
-from stagedoor.endpoints.endpoints import Endpoints, Operation
+from stagedoor.endpoints.endpoints import Endpoints
 from stagedoor.endpoints.mount import Answering, check_app, lifespan, paths_of
+from stagedoor.endpoints.operation import Operation
+from stagedoor.endpoints.revocations import LONGEST_WAIT
 from stagedoor.endpoints.shapes import ErrorResponse
 
 _MEANINGS = {
     400: "The request, the credentials or the refresh token is refused",
-    401: "The access token is missing or refused",
+    401: "The access token, or the feed key, is missing or refused",
     403: "The scope does not suffice, or the request comes from another site",
     404: "There is no such thing, or it belongs to somebody else",
-    413: "The body is too large",
+    413: "The request is too large",
     415: "The body is not JSON",
     429: "Too many failed logins",
     503: "The service cannot answer just now: try again",
@@ -45,27 +47,33 @@ def mount(
     The store is migrated when the application starts and closed when it stops. ValueError for a name that is no operation.
     """
     table = paths_of(endpoints, prefix, paths, jwks)
-    check_app(app, FastAPI, (path for _, path in table))
+    check_app(app, FastAPI, table)
     models: dict[type, type[BaseModel]] = {}
-    for operation, path in table:
-        _add(app, endpoints, operation, path, models)
+    for path, operations in table.items():
+        answering = Answering(endpoints, operations)
+        for operation in operations:
+            _add(app, answering, operation, path, models)
+        # A wrong method comes to us too, so that it is refused in our shape.
+        app.router.routes.append(Route(path, answering, include_in_schema=False))
     app.router.lifespan_context = lifespan(app.router.lifespan_context, endpoints.issuer)
 
 
 class _Documented(SecurityBase):
-    """Says in OpenAPI that a route takes an access token; the operation itself looks at it."""
+    """Says in OpenAPI that a route takes an access token, or a feed key; the operation itself looks at it."""
 
-    def __init__(self) -> None:
-        self.model = HTTPBearer(bearerFormat="JWT", description="An access token.")
-        self.scheme_name = "AccessToken"
+    def __init__(self, operation: Operation) -> None:
+        if operation.guarded:
+            self.model = HTTPBearer(bearerFormat="JWT", description="An access token.")
+            self.scheme_name = "AccessToken"
+        else:
+            self.model = HTTPBearer(description="A secret that both services share.")
+            self.scheme_name = "FeedKey"
 
     async def __call__(self) -> None:
         """Nothing to do."""
 
 
-def _add(app: FastAPI, endpoints: Endpoints, operation: Operation, path: str, models: dict[type, type[BaseModel]]) -> None:
-    answering = Answering(endpoints, operation)
-
+def _add(app: FastAPI, answering: Answering, operation: Operation, path: str, models: dict[type, type[BaseModel]]) -> None:
     async def handler(request: Request) -> Any:
         return await answering.answer(request.scope, request.receive)
 
@@ -81,6 +89,8 @@ def _add(app: FastAPI, endpoints: Endpoints, operation: Operation, path: str, mo
     }
     if operation.response is not None and issubclass(operation.response, msgspec.Struct):
         responses[200] = {"model": _model(operation.response, models), "description": "Done"}
+    if operation.name == "revocations":
+        responses[304] = {"description": "Nothing is new after the cursor of this ETag"}
     app.router.add_api_route(
         path,
         documented,
@@ -93,12 +103,10 @@ def _add(app: FastAPI, endpoints: Endpoints, operation: Operation, path: str, mo
         status_code=operation.status,
         response_model=None,
         responses=responses,
-        dependencies=[Security(_Documented())] if operation.guarded else None,
+        dependencies=[Security(_Documented(operation))] if 401 in operation.errors else None,
         openapi_extra=_extra(operation),
         route_class_override=Answered,
     )
-    # A wrong method comes to us too, so that it is refused in our shape.
-    app.router.routes.append(Route(path, answering, include_in_schema=False))
 
 
 def _extra(operation: Operation) -> dict[str, Any]:
@@ -106,12 +114,20 @@ def _extra(operation: Operation) -> dict[str, Any]:
     if operation.request is not None:
         content = {"application/json": {"schema": _inline(operation.request)}}
         extra["requestBody"] = {"required": operation.name == "login", "content": content}
-    parameters = []
-    if "{id}" in operation.path:
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in operation.parameters
+    ]
     if operation.name == "refresh":
         attempt = {"type": "string", "minLength": 16, "maxLength": 255}
         parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": attempt})
+    if operation.name == "revocations":
+        wait = {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT, "default": 0}
+        for name, where, schema in (
+            ("after", "query", {"type": "string"}),
+            ("wait", "query", wait),
+            ("If-None-Match", "header", {"type": "string"}),
+        ):
+            parameters.append({"name": name, "in": where, "required": False, "schema": schema})
     if parameters:
         extra["parameters"] = parameters
     return extra

@@ -6,12 +6,12 @@ Never knows a framework.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from stagedoor.endpoints.endpoints import Endpoints, Operation
+from stagedoor.endpoints.endpoints import Endpoints
+from stagedoor.endpoints.operation import Operation
 from stagedoor.endpoints.request import LARGEST_BODY, Request, declared_length
 from stagedoor.errors import AuthError, InvalidRequest, MethodNotAllowed, TooLarge
 from stagedoor.guards.headers import Headers
@@ -27,8 +27,10 @@ _BODY_WITHIN = 10.0
 """Seconds in which a body must arrive."""
 
 
-def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None, jwks: str) -> list[tuple[Operation, str]]:
-    """Each operation and its whole path. TypeError for no Endpoints; ValueError for a path without its slash or twice, an unknown name."""
+def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None, jwks: str) -> dict[str, list[Operation]]:
+    """Each whole path and its operations, one a method. TypeError for no Endpoints; ValueError for a path without its slash or twice, an
+    unknown name.
+    """
     if not isinstance(endpoints, Endpoints):
         raise TypeError("mount(app, endpoints) takes the application, then Endpoints")
     chosen = dict(paths or {})
@@ -38,17 +40,22 @@ def paths_of(endpoints: Endpoints, prefix: str, paths: Mapping[str, str] | None,
     for part in (prefix or "/", jwks, *chosen.values()):
         if not part.startswith("/"):
             raise ValueError(f"{part!r} must start with a slash")
-    found = []
+    found: dict[str, list[Operation]] = {}
     for operation in endpoints.operations:
         path = chosen.get(operation.name, operation.path)
-        if "{id}" in operation.path and "{id}" not in path:
-            raise ValueError(f"the path of {operation.name} needs its {{id}}")
-        found.append((operation, prefix.rstrip("/") + path))
-    found.append((endpoints.jwks, jwks))
-    for path, times in Counter(path for _, path in found).items():
-        if times > 1:
-            raise ValueError(f"two operations cannot share the path {path!r}: the second would never be reached")
+        for name in operation.parameters:
+            if f"{{{name}}}" not in path:
+                raise ValueError(f"the path of {operation.name} needs its {{{name}}}")
+        _add(found, prefix.rstrip("/") + path, operation)
+    _add(found, jwks, endpoints.jwks)
     return found
+
+
+def _add(found: dict[str, list[Operation]], path: str, operation: Operation) -> None:
+    beside = found.setdefault(path, [])
+    if any(other.path != operation.path or other.method == operation.method for other in beside):
+        raise ValueError(f"two operations cannot share the path {path!r}: the second would never be reached")
+    beside.append(operation)
 
 
 def check_app(app: Any, framework: type[Any], paths: Iterable[str]) -> None:
@@ -62,22 +69,22 @@ def check_app(app: Any, framework: type[Any], paths: Iterable[str]) -> None:
 
 
 class Answering:
-    """One operation as an ASGI application. It takes every method, so that a wrong one is refused in our shape."""
+    """The operations of one path as an ASGI application. It takes every method, so that a wrong one is refused in our shape."""
 
-    def __init__(self, endpoints: Endpoints, operation: Operation) -> None:
+    def __init__(self, endpoints: Endpoints, operations: Iterable[Operation]) -> None:
         self._endpoints = endpoints
-        self._operation = operation
-        self._methods = (operation.method, "HEAD") if operation.method == "GET" else (operation.method,)
+        self._operations = {method: operation for operation in operations for method in operation.methods}
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
-        """The answer to an ASGI request; MethodNotAllowed for any other method on the operation's path."""
-        if scope["method"] not in self._methods:
-            return refusal(MethodNotAllowed(", ".join(self._methods)))
+        """The answer to an ASGI request; MethodNotAllowed for any other method than those of the path."""
+        operation = self._operations.get(scope["method"])
+        if operation is None:
+            return refusal(MethodNotAllowed(", ".join(self._operations)))
         try:
             request = await read(scope, receive)
         except AuthError as error:
             return refusal(error)
-        return await self._endpoints.answer(self._operation, request)
+        return await self._endpoints.answer(operation, request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -94,6 +101,7 @@ async def read(scope: Scope, receive: Receive) -> Request:
         body=await _body(headers, receive),
         peer=client[0] if client else None,
         path=scope.get("path_params", {}),
+        query=scope.get("query_string", b""),
     )
 
 
@@ -107,12 +115,13 @@ def lifespan(inner: Lifespan, issuer: Issuer) -> Lifespan:
         await store.migrate()
         for ring in rings:
             ring.watch()
+        issuer.revocations.follow()
         try:
             async with inner(app) as state:
                 yield state
         finally:
-            for ring in rings:  # before the store that they may be kept in: what looks there opens it anew
-                await asyncio.to_thread(ring.close)
+            for each in (issuer.revocations, *rings):  # before the store that they look into: what looks there opens it anew
+                await asyncio.to_thread(each.close)
             if hasattr(store, "close"):
                 await store.close()
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -21,6 +22,9 @@ LARGEST_BODY = 8 * 1024
 """Bytes; a larger body is refused before it is read."""
 LARGEST_HEADERS = 32 * 1024
 """Bytes of all headers together."""
+LARGEST_QUERY = 16 * 1024
+"""Bytes of a query, where one is read."""
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _WITH_PORT = re.compile(r"\[([^]]*)\](?::[0-9]{1,5})?|([^:]*):[0-9]{1,5}")
 Network = IPv4Network | IPv6Network
 T = TypeVar("T")
@@ -37,6 +41,8 @@ class Request:
     """Address of whoever opened the connection: the client, or a proxy."""
     path: Mapping[str, str] = field(default_factory=dict)
     """Parameters in the path."""
+    query: bytes = field(default=b"", repr=False)
+    """What stands behind the question mark, as it was sent."""
 
     def read(self, shape: type[T]) -> T:
         """The body as this shape. WrongMediaType, InvalidRequest; what was sent is never repeated in a message."""
@@ -49,6 +55,34 @@ class Request:
             raise InvalidRequest(f"The body cannot be read: {error}.") from None
         except msgspec.ValidationError as error:
             raise InvalidRequest(_complaint(str(error))) from None
+
+
+def parameters(query: bytes) -> dict[str, str]:
+    """The parameters in a query, in UTF-8, each once. TooLarge, InvalidRequest; what was sent is never repeated in a message."""
+    if len(query) > LARGEST_QUERY:
+        raise TooLarge(f"The query may have {LARGEST_QUERY} bytes.")
+    found: dict[str, str] = {}
+    try:
+        for part in query.decode("ascii").split("&") if query else ():
+            name, sign, value = (_plain_text(each) for each in part.replace("+", " ").partition("="))
+            if not name or not sign or name in found:
+                raise InvalidRequest("The query is not a list of parameters, each once.")
+            found[name] = value
+    except UnicodeDecodeError:
+        raise InvalidRequest("The query is not UTF-8.") from None
+    return found
+
+
+def _plain_text(quoted: str) -> str:
+    if _BAD_PERCENT.search(quoted):
+        raise InvalidRequest("The query has a percent sign that quotes nothing.")
+    return unquote_to_bytes(quoted).decode("utf-8")
+
+
+def knows(headers: Headers, etag: str) -> bool:
+    """Whether the client has what this ETag names (RFC 9110 section 13.1.2)."""
+    known = [tag.strip().removeprefix("W/") for line in headers.all(b"if-none-match") for tag in line.split(",")]
+    return etag in known or "*" in known
 
 
 def declared_length(headers: Headers) -> int | None:

@@ -5,9 +5,13 @@ Never knows a rule.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+from stagedoor.encoding import encode
+from stagedoor.session import Session
 
 Transport = Literal["body", "cookie", "cookie_only"]
 
@@ -73,3 +77,44 @@ class SessionsResponse(Struct, frozen=True):
     """The live sessions of the account, the latest first."""
 
     sessions: list[SessionView]
+
+    @classmethod
+    def of(cls, sessions: Iterable[Session], current: str) -> Self:
+        """These, one of which may be that of the access token that asks."""
+        return cls(
+            [
+                SessionView(
+                    id=encode(session.id),
+                    created=int(session.created_at),
+                    last_used=int(session.last_used_at),
+                    client=session.device,
+                    current=encode(session.id) == current,
+                )
+                for session in sessions
+            ]
+        )
+
+
+class EverythingRevoked(Struct, frozen=True):
+    """All that was issued until this moment, in Unix seconds, is revoked; until it has passed nothing is issued."""
+
+    through: int
+
+
+class RevocationView(Struct, frozen=True):
+    """One thing that was ended. Times in Unix seconds, on the store's clock."""
+
+    kind: Literal["session", "key", "issuer"]
+    name: str
+    until: float
+    written: float
+    through: int
+
+
+class RevocationsResponse(Struct, frozen=True):
+    """What was ended after a cursor. `now`: the store's clock, where it was asked; `age`: how many seconds ago that was."""
+
+    cursor: str
+    now: float | None
+    age: float
+    records: list[RevocationView]

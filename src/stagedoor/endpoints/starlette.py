@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from stagedoor.endpoints.endpoints import Endpoints, Operation
+from stagedoor.endpoints.endpoints import Endpoints
 from stagedoor.endpoints.mount import Answering, check_app, lifespan, paths_of
 
 
@@ -27,11 +27,7 @@ def mount(
     The store is migrated when the application starts and closed when it stops. ValueError for a name that is no operation.
     """
     table = paths_of(endpoints, prefix, paths, jwks)
-    check_app(app, Starlette, (path for _, path in table))
-    for operation, path in table:
-        app.router.routes.append(_route(endpoints, operation, path))
+    check_app(app, Starlette, table)
+    for path, operations in table.items():
+        app.router.routes.append(Route(path, Answering(endpoints, operations), name=f"stagedoor_{operations[0].name}"))
     app.router.lifespan_context = lifespan(app.router.lifespan_context, endpoints.issuer)
-
-
-def _route(endpoints: Endpoints, operation: Operation, path: str) -> Route:
-    return Route(path, Answering(endpoints, operation), name=f"stagedoor_{operation.name}")

@@ -17,13 +17,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Double, Integer, MetaData, Row, Table, Text, select, update
+from sqlalchemy import Column, Connection, Double, Integer, MetaData, Row, Table, Text, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from stagedoor.endpoints import Account
-from stagedoor.errors import InvalidRequest, NotFound, Overloaded, StoreError
+from stagedoor.errors import BadCredentials, InvalidRequest, NotFound, Overloaded, StoreError
 from stagedoor.scope import Scope
-from stagedoor.service.passwords import Passwords
+from stagedoor.service.passwords import Passwords, check
 from stagedoor.stores.sql import Database
 from stagedoor.stores.sql.migrations import History, migrate
 
@@ -127,6 +127,13 @@ class Accounts:
             raise NotFound(f"There is no account {username!r}.")
         return found
 
+    async def of_subject(self, subject: str) -> StoredAccount:
+        """The account of this subject. NotFound, StoreError."""
+        found = await self._do(lambda connection: _row(connection, accounts.c.subject == subject))
+        if found is None:
+            raise NotFound(f"There is no account of {subject!r}.")
+        return found
+
     async def disable(self, username: str) -> str:
         """Let nobody log in to this account; its subject, whose sessions the caller ends. NotFound, StoreError."""
         return await self._change(username, {"disabled_at": self._clock()})
@@ -139,6 +146,39 @@ class Accounts:
         """Replace the password; the subject, whose sessions the caller may end. NotFound, InvalidRequest, StoreError, Overloaded."""
         await self.find(username)
         return await self._change(username, {"password_hash": await self._passwords.hash(password)})
+
+    async def change_password(self, account: StoredAccount, old: str, new: str) -> None:
+        """Replace the password of whoever knows the old one. InvalidRequest, before that is looked at; StoreError, Overloaded.
+
+        BadCredentials where the old one is wrong, or the account is disabled, or was changed meanwhile: what an administrator has done
+        stays done.
+        """
+        check(new)
+        right = await self._passwords.verify(account.password_hash, old)
+        if not right or account.disabled_at is not None:
+            raise BadCredentials("the old password is wrong, or the account is disabled")
+        same = (accounts.c.subject == account.subject, accounts.c.version == account.version)
+        values = {"password_hash": await self._passwords.hash(new), "version": account.version + 1}
+        change = update(accounts).where(*same).values(values)
+        if not await self._do(lambda connection: connection.execute(change).rowcount):
+            raise BadCredentials("the account changed while its password was checked")
+
+    async def set_scope(self, username: str, scope: str) -> str:
+        """Replace what the account may be granted; the subject, whose sessions the caller ends. NotFound, InvalidRequest, StoreError."""
+        return await self._change(username, {"scope": str(_scope(scope))})
+
+    async def delete(self, subject: str) -> None:
+        """Let go of an account that is disabled, and whose sessions the caller has ended; of one that is gone nothing is left to do.
+
+        StoreError where it was enabled meanwhile: then somebody may have logged in.
+        """
+        disabled = delete(accounts).where(accounts.c.subject == subject, accounts.c.disabled_at.is_not(None))
+
+        def go(connection: Connection) -> None:
+            if not connection.execute(disabled).rowcount and _row(connection, accounts.c.subject == subject) is not None:
+                raise StoreError("the account was enabled meanwhile: try again")
+
+        await self._do(go)
 
     async def list(self) -> Sequence[StoredAccount]:
         """All accounts, in the order of their names. StoreError."""

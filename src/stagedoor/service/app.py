@@ -18,10 +18,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from stagedoor.endpoints import Endpoints, Throttle
+from stagedoor.endpoints.mount import Answering
 from stagedoor.endpoints.starlette import mount
 from stagedoor.errors import MethodNotAllowed, NotFound, RequestError
 from stagedoor.guards.response import Response, json_response, refusal
 from stagedoor.service.composition import Composition, compose
+from stagedoor.service.desk import ADMIN_SCOPE, Desk
 from stagedoor.service.page import page
 from stagedoor.service.sample import orders
 from stagedoor.service.security_headers import SecurityHeaders
@@ -48,14 +50,19 @@ def create_app(settings: Settings, *, sample: bool = False) -> Starlette:
         exception_handlers={HTTPException: _not_here, Exception: _broken},
         lifespan=lambda _: _life(house),
     )
+    throttle = Throttle(SQLCounters(house.database.database))
     endpoints = Endpoints(
         house.issuer,
         house.accounts.authenticate,
         origins=settings.origins,
         proxies=settings.trusted_proxies,
-        throttle=Throttle(SQLCounters(house.database.database)),
+        throttle=throttle,
+        feed_keys=settings.feed_keys or (),
+        admin_scope=ADMIN_SCOPE,
     )
     mount(app, endpoints)
+    for operation in Desk(house, endpoints.gate, throttle, proxies=settings.trusted_proxies).operations:
+        app.router.routes.append(Route(f"/auth{operation.path}", Answering(endpoints, [operation])))
     return app
 
 

@@ -20,6 +20,7 @@ from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers
 from stagedoor.service import data_folder, keyring
 from stagedoor.service.accounts import Accounts
+from stagedoor.service.custody import Custody
 from stagedoor.service.data_folder import DATABASE, DataError
 from stagedoor.service.passwords import Passwords
 from stagedoor.service.settings import Settings
@@ -54,6 +55,7 @@ class Composition:
     peppers: Peppers
     issuer: Issuer
     accounts: Accounts
+    custody: Custody
     passwords: Passwords
 
     async def migrate(self) -> None:
@@ -65,8 +67,8 @@ class Composition:
 
     async def close(self) -> None:
         """Finish what is under way; let go of the stores and of the threads."""
-        for ring in (self.keys, self.peppers):  # first: they look into the database
-            await asyncio.to_thread(ring.close)
+        for each in (self.issuer.revocations, self.keys, self.peppers):  # first: they look into the database
+            await asyncio.to_thread(each.close)
         await asyncio.to_thread(self.passwords.close)
         await self.store.close()
         await self.database.close()
@@ -113,7 +115,8 @@ def compose(
         clock=clock,
     )
     accounts = Accounts(database.database, passwords, clock=clock)
-    return Composition(settings, database, store, keys, peppers, issuer, accounts, passwords)
+    custody = Custody(accounts, issuer, events=events, clock=clock)
+    return Composition(settings, database, store, keys, peppers, issuer, accounts, custody, passwords)
 
 
 def start_over(settings: Settings, *, clock: Callable[[], float] = time.time) -> list[str]:

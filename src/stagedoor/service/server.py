@@ -43,7 +43,7 @@ def listen(settings: Settings) -> socket.socket:
 
 def serve(app: Starlette, listener: socket.socket, settings: Settings) -> None:
     """Answer requests until SIGINT or SIGTERM. ServerError where the app does not start."""
-    _log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level)
     config = uvicorn.Config(
         app,
         workers=1,
@@ -64,7 +64,8 @@ def serve(app: Starlette, listener: socket.socket, settings: Settings) -> None:
         raise ServerError("the service did not start", "the log above says why")
 
 
-def _log_to_stderr(level: str) -> None:
+def log_to_stderr(level: str) -> None:
+    """Our log from this level on, and the warnings of others, as lines on standard error."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("stagedoor").setLevel(level.upper())
     others = logging.DEBUG if level == "debug" else max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from stagedoor.errors import KeyRejected
+from stagedoor.feeds.feed_keys import FeedKeys
 from stagedoor.lifetime import seconds
 from stagedoor.service.store_url import POSTGRES, REDIS, StoreURL
 from stagedoor.vault import MasterKey
@@ -88,6 +89,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Other origins whose pages may use the cookies, such as https://app.example; the own origin always may."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks whose X-Forwarded-For is believed, such as 10.0.0.0/8."""
+    feed_keys: FeedKeys | None = None
+    """Secrets that services which verify only read revocations with, at /auth/revocations. None: nobody can."""
     password_threads: int = msgspec.field(default_factory=_cores)
     """Passwords that are checked at one time, 64 MiB each; by default one for each core. 1 to 256."""
     log_level: str = "info"
@@ -137,7 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def rows(self) -> Iterator[tuple[str, Any, str]]:
         """Name, value and origin of each setting, open ones filled in, in the order of their definition."""
         filled = {"issuer": self.issuer_url, "audience": self.token_audience, "sessions": self.session_store}
-        filled["master_key"] = "" if self.master_key is None else "(set)"
+        filled |= {name: "" if getattr(self, name) is None else "(set)" for name in ("master_key", "feed_keys")}
         for name in _CHECKS:
             yield name, filled.get(name, getattr(self, name)), self.sources.get(name, "default")
 
@@ -324,6 +327,15 @@ def _proxies(value: Any) -> tuple[str, ...]:
     return proxies
 
 
+def _feed_keys(value: Any) -> FeedKeys | None:
+    try:
+        keys = FeedKeys.parse(value) if isinstance(value, str) else FeedKeys(value)
+    except (TypeError, ValueError):  # without the value: it may be all but right
+        hint = "write what `stagedoor keys feed-key` prints: 32 to 512 characters of visible ASCII; several with commas between"
+        raise _Wrong("is not a list of feed keys", hint) from None
+    return keys if keys else None
+
+
 def _log_level(value: Any) -> str:
     level = value.lower() if isinstance(value, str) else value
     if level not in LOG_LEVELS:
@@ -349,6 +361,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "session_limit": _whole(1, 10_000),
     "origins": _origins,
     "trusted_proxies": _proxies,
+    "feed_keys": _feed_keys,
     "password_threads": _whole(1, 256),
     "log_level": _log_level,
 }
