@@ -6,7 +6,7 @@ CASES ?= 10000000
 SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz mutants interop lint types wheel servers clean
+.PHONY: help demo test faults bench fuzz mutants interop lint types wheel servers clean
 
 help: ## show these lines
 	@sed -n 's/^\([a-z]*\): ## /  make \1  /p' Makefile | expand -t 4
@@ -22,6 +22,10 @@ faults: ## the fault suite on PostgreSQL, Redis, a Redis Cluster and SQLite, who
 	@.ci/environment .venv dev
 	@.ci/servers
 	@PYTHONPATH=tests .venv/bin/python -m faults $(if $(ONLY),--only $(ONLY)) $(if $(STORES),--stores $(STORES)) $(if $(SHORT),--short) $(if $(LOG),--log $(LOG))
+
+bench: ## what the check for revocations costs a verification, with none, a thousand and a million records
+	@.ci/environment .venv dev
+	@.venv/bin/python bench/revocation_check.py
 
 fuzz: ## CASES tokens against PyJWT and joserfc, then SECONDS of atheris; goes on where it stopped (CASES=10000000 SECONDS=3600, 0 for none)
 	@.ci/environment .venv dev

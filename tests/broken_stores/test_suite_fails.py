@@ -11,7 +11,7 @@ import pytest
 from broken_stores.suite import STORES
 
 HERE = Path(__file__).parent
-INTACT = ["Intact", "SyncIntact"]
+INTACT = ["Intact", "IntactLog", "SyncIntact"]
 BROKEN = sorted(STORES.keys() - set(INTACT))
 
 
@@ -33,7 +33,8 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         if case.find("failure") is not None:
             found[store].add(case.attrib["name"].partition("[")[0])
     assert counted.keys() == STORES.keys()
-    assert min(counted[name] for name in INTACT) > 80
+    assert min(counted[name] for name in INTACT if name != "IntactLog") > 80
+    assert counted["IntactLog"] > 9
     return found
 
 

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from faults.log import ROOT, EventLog, source
-from faults.places import KINDS, Servers
+from faults.places import Servers
 from faults.run import Run
 from faults.suite import TESTS, wanted
 from faults.table import table
@@ -22,16 +22,17 @@ from faults.table import table
 
 def main() -> int:
     """Exit code 1 where there is a complaint."""
+    known = list(dict.fromkeys(store for test in TESTS.values() for store in test.stores))
     parser = argparse.ArgumentParser(prog="faults")
     parser.add_argument("--only", default=",".join(TESTS), help="tests, with commas between")
-    parser.add_argument("--stores", default=",".join(KINDS), help="stores, with commas between")
+    parser.add_argument("--stores", default=",".join(known), help="stores, with commas between")
     parser.add_argument("--short", action="store_true", help="the counts of make test")
     parser.add_argument("--log", type=lambda given: Path(given).resolve(), default=ROOT / "faults-log" / "events.jsonl")
     parser.add_argument("--seed", type=int, default=20_261_123)
     parser.add_argument("--table", action="store_true", help="play nothing, print the table")
     options = parser.parse_args()
     names, stores = options.only.upper().split(","), options.stores.split(",")
-    if unknown := [name for name in names if name not in TESTS] + [name for name in stores if name not in KINDS]:
+    if unknown := [name for name in names if name not in TESTS] + [name for name in stores if name not in known]:
         parser.error(f"not known: {', '.join(unknown)}")
     if not options.table:
         _play(names, stores, options)

@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from faults.log import Line, Loss, Refresh, Revoke, Theft
+from faults.heard import complaints_of_answers, complaints_of_heard
+from faults.log import Answers, Heard, Line, Loss, Refresh, Revoke, Theft
 
 _NOT_THE_TOKENS_FAULT = {"ok", "lost", "store_unavailable", "keys_unavailable", "overloaded", "too_many_attempts"}
 
@@ -36,6 +37,10 @@ def judge(lines: Iterable[Line]) -> Iterator[str]:
             histories[line.test, line.store, line.session].stolen_at = line.at
         elif isinstance(line, Loss):
             losses[line.test, line.store].append(line)
+        elif isinstance(line, Heard):
+            yield from (f"{line.test} {line.store}: {complaint}" for complaint in complaints_of_heard(line))
+        elif isinstance(line, Answers):
+            yield from (f"{line.test} {line.store}: {complaint}" for complaint in complaints_of_answers(line))
     for (test, store, session), history in histories.items():
         for complaint in _complaints(history, losses[test, store]):
             yield f"{test} {store} session {session}: {complaint}"

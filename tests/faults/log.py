@@ -75,6 +75,57 @@ class Loss(msgspec.Struct, tag="loss"):
     """Whether acknowledged revocations may be gone as well."""
 
 
+class Heard(msgspec.Struct, tag="heard"):
+    """A revocation, and when each verifier heard of it: a moment each. None: it never refused, or never accepted."""
+
+    test: str
+    store: str
+    source: str
+    why: str
+    sent: float
+    acknowledged: float
+    refused: list[float | None]
+    """First refusal, of each verifier."""
+    accepted: list[float | None]
+    """Last acceptance."""
+    bound: float
+    """Seconds after which nobody may accept it."""
+    within: float
+    """Seconds in which the last one is to have heard of it."""
+    stalled: list[float]
+    """Seconds before its first refusal in which the verifier itself was not given the processor, and looked at nothing."""
+
+
+class Span(msgspec.Struct):
+    """The same answer again and again, seconds from the moment when the fault began."""
+
+    status: int
+    first: float
+    """When it was asked for that was answered so first,"""
+    last: float
+    """and last."""
+    count: int
+
+
+class Answers(msgspec.Struct, tag="answers"):
+    """What a guard answered before, in and after one fault, in time. Moments in seconds from when the fault began."""
+
+    test: str
+    store: str
+    source: str
+    fault: str
+    token: str
+    """"live", "revoked" while the fault lasts, or "revoked before"."""
+    mended: float
+    """When the fault was over."""
+    revoked: float | None
+    """When the revocation of this token was acknowledged; None: it is live."""
+    bound: float
+    again: float
+    """Seconds after the end of the fault in which all is well again."""
+    spans: list[Span]
+
+
 class Done(msgspec.Struct, tag="done"):
     """So much was done and judged, in so many seconds."""
 
@@ -120,7 +171,7 @@ class Begin(msgspec.Struct, tag="begin"):
     python: str = platform.python_version()
 
 
-Line = Refresh | Revoke | Theft | Loss | Done | Figure | Complaint | Begin
+Line = Refresh | Revoke | Theft | Loss | Heard | Answers | Done | Figure | Complaint | Begin
 
 
 class EventLog:
@@ -139,7 +190,7 @@ class EventLog:
     def write(self, line: Line) -> None:
         """Append; it may wait for more unless it is about what was done."""
         self._waiting += self._encode(line) + b"\n"
-        if len(self._waiting) > _TOGETHER or not isinstance(line, Refresh | Revoke | Theft):
+        if len(self._waiting) > _TOGETHER or not isinstance(line, Refresh | Revoke | Theft | Heard):
             self.flush()
 
     def flush(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,6 +30,8 @@ get_context("forkserver").set_forkserver_preload(
 KINDS = ("memory", "sqlite", "postgres", "redis", "cluster")
 SHARED = KINDS[1:]
 """The stores that several processes can be on."""
+FEEDS = ("postgres", "pgbouncer", "redis", "cluster", "sqlite", "http")
+"""The ways to hear of revocations: of each of these stores by its own log, through PgBouncer by polling, of a service over HTTP."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Place:
     kind: str
     url: str
     server_clock: bool = True
+    feed_url: str = ""
+    """Where others hear of its revocations by HTTP."""
 
     def store(self, **settings: Any) -> Store:
         """A store for async code; each call another one, with connections of its own."""
@@ -47,6 +51,15 @@ class Place:
     def sync_store(self, **settings: Any) -> SyncStore:
         """The same for sync code."""
         return self._of("Sync", settings)
+
+    def listened(self) -> Any:
+        """What revocations are heard of by: the feed of a service where there is one, else the store."""
+        if self.feed_url:
+            from faults.service import FEED_KEY
+            from stagedoor.feeds.http import HTTPFeed
+
+            return HTTPFeed(self.feed_url, key=FEED_KEY)
+        return self.sync_store()
 
     def _of(self, prefix: str, settings: dict[str, Any]) -> Any:
         # Imported by need: a run on one store needs no other one's driver.
@@ -60,8 +73,11 @@ class Place:
             return getattr(redis, f"{prefix}RedisStore")(self.url, server_clock=self.server_clock, **settings)
         from stagedoor.stores import sql
 
-        clock = {"server_clock": self.server_clock} if self.kind == "postgres" else {}
-        return getattr(sql, f"{prefix}SQLStore")(self.url, **clock, **settings)
+        if self.kind != "sqlite":
+            settings = {"server_clock": self.server_clock} | settings
+        if self.kind == "pgbouncer":
+            settings = {"statement_cache": False} | settings
+        return getattr(sql, f"{prefix}SQLStore")(self.url, **settings)
 
 
 class Servers:
@@ -81,17 +97,28 @@ class Servers:
             return Place(kind, "")
         if kind == "sqlite":
             return Place(kind, f"sqlite:///{self.folder}/faults-{number}.db")
-        if kind == "postgres":
-            url = self._server(kind).database(f"faults_{number}")
+        if kind in ("postgres", "pgbouncer", "http"):
+            server = self._server("postgres")
+            url = server.database(f"faults_{number}")
             if not durable:
-                self._server(kind).sql(f"ALTER DATABASE faults_{number} SET synchronous_commit = off")
-            return Place(kind, url, server_clock)
+                server.sql(f"ALTER DATABASE faults_{number} SET synchronous_commit = off")
+            return Place(kind, self._server(kind).url_of(f"faults_{number}") if kind == "pgbouncer" else url, server_clock)
         server = self._server(kind)
         if kind == "cluster":
             server.flush()
         else:
             server.call("FLUSHALL")
         return Place(kind, server.url, server_clock)
+
+    def listened(self, place: Place) -> Place:
+        """The place as others see it who verify only: of a service on it, where they hear of revocations over HTTP."""
+        if place.kind != "http":
+            return place
+        from faults.feeds import feed_url, serving_at
+
+        settings = serving_at(place)
+        self.nursery().start(settings)
+        return replace(place, feed_url=feed_url("127.0.0.1", settings.port))
 
     def nursery(self) -> Any:
         """Where service processes come from (`faults.service.Nursery`)."""
@@ -103,9 +130,13 @@ class Servers:
 
     def _server(self, kind: str) -> Any:
         if kind not in self._started:
-            from servers import postgres, redis
+            from servers import pgbouncer, postgres, redis
 
-            made = {"postgres": postgres.Postgres, "redis": redis.Redis, "cluster": redis.Cluster}[kind](self.folder / kind)
+            made: Any
+            if kind == "pgbouncer":
+                made = pgbouncer.PgBouncer(self.folder / kind, self._server("postgres"))
+            else:
+                made = {"postgres": postgres.Postgres, "redis": redis.Redis, "cluster": redis.Cluster}[kind](self.folder / kind)
             self._started[kind] = made.start()
             self._stack.callback(made.stop)
         return self._started[kind]

@@ -68,6 +68,7 @@ def _genuine(run: Run, place: Place, number: int) -> list[str]:
     began, called = time.perf_counter(), counting.calls
     second = [issuer.refresh(text).refresh_token for text in first]
     run.figure("refreshed", round(number / (time.perf_counter() - began)), "/s")
+    issuer.revocations.close()  # what follows the log asks the server too
     store.close()
     if counting.calls - called != number:
         run.complain(f"{number} refreshes were counted as {counting.calls - called} calls")

@@ -121,7 +121,7 @@ class Sequence:
             # A store may have let an expired one out of the subject's list: it is marked, or as it was.
             if client.row.subject == subject and client.row.revoked_at is None and (client in live or self._is_marked(client)):
                 self.model.end(client, "disabled")
-        self._told(["session_revoked"] * len(live))
+        self._told([*["session_revoked"] * len(live), "subject_revoked"])
         self._compare(self.model.clients)
 
     def _is_marked(self, client: Client) -> bool:

@@ -38,6 +38,7 @@ from stagedoor.event import Event, Listener
 
 PREFIX = "/auth"
 SECRET = b"the fault suite's own secret, never any other's"
+FEED_KEY = "the-fault-suite:its-own-feed-key,and-no-other"
 PATIENCE = 20.0
 
 
@@ -56,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True):
     """File to which the name of each event is appended, a line each; it outlives a kill."""
     issuer: str | None = None
     """"module:name" of a callable that is given these settings and returns more arguments for the issuer."""
+    feeds: bool = False
+    """Whether it tells others what is revoked, who have FEED_KEY."""
     folder: str = ""
     """Where such a callable finds what it is told."""
 
@@ -85,7 +88,9 @@ def app(settings: Settings) -> Starlette:
     more = {} if settings.issuer is None else named(settings.issuer)(settings)
     if settings.events is not None:
         more["events"] = _written_to(settings.events)
-    mount(made, Endpoints(issuer_on(store, settings, **more), lambda name, _: Account(name, Scope())), prefix=PREFIX)
+    feed_keys = (FEED_KEY,) if settings.feeds else ()
+    issuer = issuer_on(store, settings, **more)
+    mount(made, Endpoints(issuer, lambda name, _: Account(name, Scope()), feed_keys=feed_keys), prefix=PREFIX)
     return made
 
 

@@ -1,4 +1,4 @@
-"""The tests R1 to R11: which there are, on which stores, how much of each is wanted in full and in short.
+"""The tests R1 to R13: which there are, on which stores, how much of each is wanted in full and in short.
 
 Never knows how a test does it: each is a module of its own with `play(run, servers)`.
 """
@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from faults.places import KINDS, SHARED, Servers
+from faults.places import FEEDS, KINDS, SHARED, Servers
 from faults.run import Run
 
 
@@ -43,6 +43,8 @@ TESTS = {
     "R9": Test("r9_garbage", "tokens", 1_000_000, 5_000),
     "R10": Test("r10_clocks", "refreshes", 20_000, 200),
     "R11": Test("r11_rotation", "rotations", 150, 3, ("sqlite", "postgres", "redis")),
+    "R12": Test("r12_latency", "revocations", 10_000, 40, FEEDS),
+    "R13": Test("r13_feeds", "faults", 30, 2, FEEDS),
 }
 LESS = {("R8", "redis"): 3_000_000, ("R6", "sqlite"): 400, ("R6", "redis"): 60}
 """Where a store's full count is another one."""

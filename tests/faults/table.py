@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from faults.checker import judge
-from faults.log import Begin, Complaint, Done, Figure, read
+from faults.heard import answered
+from faults.log import Answers, Begin, Complaint, Done, Figure, read
 
 
 def table(path: Path, source: str) -> tuple[str, list[str]]:
@@ -44,4 +45,5 @@ def table(path: Path, source: str) -> tuple[str, list[str]]:
         rows.append([test, store, f"{number:,} {what}", str(blamed[f"{test} {store}"]), f"{spent[test, store]:.0f}", told])
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
     text = "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip() for row in rows)
-    return text, complaints
+    shown = answered([line for line in judged if isinstance(line, Answers)])
+    return f"{text}\n\n{shown}" if shown else text, complaints
