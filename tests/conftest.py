@@ -19,14 +19,27 @@ HERE = Path(__file__).parent
 _numbers = itertools.count()
 
 
+ONCE = {
+    *("attacks", "bench", "broken_stores", "feeds", "fuzz", "process"),
+    *("test_log_postgres.py", "test_redis_log.py", "test_restarted.py", "test_revocations.py", "test_websockets.py"),
+}
+"""Folders and files whose tests ask more of servers, sockets and time than of a Python."""
+SERVERS = {"postgres", "redis_server", "redis_cluster"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills servers, and what is long and asks nothing of a Python, is marked: one run of it is enough on a machine with several."""
+    """What kills servers, and what is long and asks nothing of a Python, is marked: one run of it is enough on a machine with several.
+
+    What needs a server, or hashes passwords, is too: the oldest and the newest Python try it.
+    """
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         if folder in ("faults", "servers"):
             item.add_marker("faults")
-        if folder in ("attacks", "fuzz", "process"):
+        elif folder in ONCE or item.path.name in ONCE:
             item.add_marker("once")
+        elif folder == "service" or not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("ends")
 
 
 @pytest.fixture(scope="session")

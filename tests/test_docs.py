@@ -7,6 +7,7 @@ import logging
 import re
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -18,7 +19,9 @@ from starlette.testclient import TestClient
 import stagedoor
 from stagedoor import errors
 from stagedoor.cli import app as cli
-from stagedoor.endpoints import Endpoints
+from stagedoor.endpoints import Endpoints, Throttle
+from stagedoor.endpoints.counters import MemoryCounters
+from stagedoor.service.desk import ADMIN_SCOPE, Desk
 from stagedoor.service.settings import Settings
 from stagedoor.stores.memory import MemoryStore
 
@@ -49,8 +52,10 @@ def commands() -> set[str]:
 def endpoints() -> set[str]:
     keys, peppers = stagedoor.KeySet.generate(), stagedoor.Peppers.generate()
     issuer = stagedoor.Issuer("https://a.example", audience="b", store=MemoryStore(), keys=keys, peppers=peppers)
-    made = Endpoints(issuer, lambda username, password: None)
-    return {f"{row.method} /auth{row.path}" for row in made.operations} | {f"{made.jwks.method} {made.jwks.path}"}
+    made = Endpoints(issuer, lambda username, password: None, feed_keys=["k" * 32], admin_scope=ADMIN_SCOPE)
+    house = SimpleNamespace(accounts=None, custody=None, issuer=issuer)
+    rows = (*made.operations, *Desk(house, made.gate, Throttle(MemoryCounters())).operations)  # type: ignore[arg-type]
+    return {f"{row.method} /auth{row.path}" for row in rows} | {f"{made.jwks.method} {made.jwks.path}"}
 
 
 def key_codes() -> set[str]:
@@ -59,7 +64,15 @@ def key_codes() -> set[str]:
     return {code for file in files for code in re.findall(r'KeyRejected\(\s*"(\w+)"', file.read_text("utf-8"))}
 
 
+def events() -> set[str]:
+    """The names of the events that are told, as they stand in the source; those of refusals are their codes."""
+    files = [file.read_text("utf-8") for file in (ROOT / "src" / "stagedoor").rglob("*.py")]
+    named = {name for file in files for name in re.findall(r'(?:\bEvent|_tell|_changed)\(\s*"(\w+)"', file)}
+    return named | {f"refresh_{outcome}" for outcome in ("rotated", "kept", "replayed")}
+
+
 PUBLIC = {
+    "events": events(),
     "names": set(stagedoor.__all__),
     "errors": codes(),
     "key codes": key_codes(),
@@ -71,7 +84,7 @@ PUBLIC = {
 
 @pytest.mark.parametrize("kind", PUBLIC)
 def test_everything_public_is_in_the_reference(kind: str) -> None:
-    """Every public name, error code, setting, command and endpoint stands in docs/reference.md, in code type."""
+    """Every public name, event, error code, setting, command and endpoint stands in docs/reference.md, in code type."""
     missing = sorted(name for name in PUBLIC[kind] if not re.search(rf"`{re.escape(name)}[`( ]", REFERENCE))
     assert PUBLIC[kind]
     assert not missing
@@ -109,6 +122,7 @@ async def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     assert len(blocks) > 5
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEED_KEY", "k" * 32)
     monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
     public = ec.generate_private_key(ec.SECP256R1()).public_key()
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

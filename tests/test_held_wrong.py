@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
 
-from stagedoor import AccessToken, Issuer, Key, KeySet, Peppers, Scope, SyncIssuer, Verifier
+from stagedoor import AccessToken, Issuer, Key, KeySet, Peppers, Revocations, Scope, SyncIssuer, Verifier
 from stagedoor.endpoints import Account, Endpoints
 from stagedoor.endpoints.fastapi import mount as mount_fastapi
 from stagedoor.endpoints.starlette import mount as mount_starlette
@@ -23,6 +26,8 @@ from stagedoor.stores.memory import MemoryStore, SyncMemoryStore
 from stagedoor.stores.sql import SQLStore, SyncSQLStore
 
 KEYS, PEPPERS = KeySet.generate(), Peppers.generate()
+SHARED = SyncSQLStore("sqlite:///auth.db")
+NEVER = Verifier("https://auth.example", audience="https://api.example", keys=KEYS, revocations=Revocations.until_expiry())
 
 
 def issuer(kind: Any = Issuer, name: Any = "https://auth.example", **options: Any) -> Any:
@@ -64,6 +69,10 @@ CASES: dict[str, tuple[type[Exception], Callable[[], object]]] = {
     "account: a text as scope": (TypeError, lambda: Account("u", "orders:read")),  # type: ignore[arg-type]
     "account: a number as subject": (TypeError, lambda: Account(5, Scope())),  # type: ignore[arg-type]
     "endpoints: a sync issuer": (TypeError, lambda: Endpoints(issuer(SyncIssuer, store=SyncMemoryStore()), print)),
+    "endpoints: no list of feed keys": (TypeError, lambda: Endpoints(issuer(), print, feed_keys=None)),  # type: ignore[arg-type]
+    "revocations: a URL": (TypeError, lambda: Revocations.following("https://auth.example/auth/revocations")),
+    "revocations: a bound of another kind": (TypeError, lambda: Revocations.following(SHARED, bound=timedelta(seconds=1))),  # type: ignore[arg-type]
+    "guard: strict where nobody can be asked": (TypeError, lambda: FastAPIGuard(NEVER)(strict=True)),
     "guard: a class": (TypeError, lambda: FastAPIGuard(Verifier)),  # type: ignore[arg-type]
     "guard: a check that is none": (TypeError, lambda: FastAPIGuard(issuer().verifier())(check="x")),  # type: ignore[arg-type]
     "guard: a check that is none, Starlette": (TypeError, lambda: StarletteGuard(issuer().verifier())(check="x")(print)),  # type: ignore[arg-type]
@@ -97,6 +106,30 @@ def test_the_guard_is_no_dependency_by_itself() -> None:
 
         @app.get("/")
         async def route(token: AccessToken = Depends(guard)) -> None: ...  # noqa: B008 - as it is written by mistake
+
+
+def sockets_and_requests() -> list[Any]:
+    """Applications whose guards are those of the other kind: at /request and /socket."""
+    verifier, made = issuer().verifier(), FastAPI()
+    guard, plain = FastAPIGuard(verifier), StarletteGuard(verifier)
+    made.add_api_route("/request", show, dependencies=[guard.websocket()])  # type: ignore[list-item]
+    made.add_api_websocket_route("/socket", show, dependencies=[guard()])  # type: ignore[list-item]
+    routes = [Route("/request", plain.websocket()(show)), WebSocketRoute("/socket", plain()(show))]
+    return [made, Starlette(routes=routes)]
+
+
+async def show() -> None:
+    raise AssertionError("it was let in")
+
+
+@pytest.mark.parametrize("app", sockets_and_requests(), ids=["fastapi", "starlette"])
+def test_a_guard_of_requests_is_none_of_websockets(app: Any) -> None:
+    """A WebSocket behind guard(), and a request behind guard.websocket(), is let in by neither, and the error says what to write."""
+    client = TestClient(app)
+    with pytest.raises(TypeError, match=r"takes .*guard\.websocket"), client.websocket_connect("/socket"):
+        raise AssertionError("it was let in")
+    with pytest.raises(TypeError, match="is for a WebSocket"):
+        client.get("/request")
 
 
 async def test_a_session_can_be_ended_by_what_sessions_returns() -> None:
