@@ -24,13 +24,14 @@ ONCE = {
     *("test_log_postgres.py", "test_redis_log.py", "test_restarted.py", "test_revocations.py", "test_websockets.py"),
 }
 """Folders and files whose tests ask more of servers, sockets and time than of a Python."""
+ENDS = {"endpoints", "remote", "service", "signer"}
 SERVERS = {"postgres", "redis_server", "redis_cluster"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What kills servers, and what is long and asks nothing of a Python, is marked: one run of it is enough on a machine with several.
 
-    What needs a server, or hashes passwords, is too: the oldest and the newest Python try it.
+    What stands on frameworks, or needs a server, is too: the oldest and the newest Python try it.
     """
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
@@ -38,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("faults")
         elif folder in ONCE or item.path.name in ONCE:
             item.add_marker("once")
-        elif folder == "service" or not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+        elif folder in ENDS or not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("ends")
 
 
