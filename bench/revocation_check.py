@@ -60,8 +60,7 @@ def records(number: int, first: int = 0) -> Iterator[Record]:
 
 def loaded(number: int) -> Revocations:
     """Revocations that follow, are fresh, and know so many records."""
-    made = Revocations.following(Feed(number), bound=60)
-    made._follower._patience = 600.0  # type: ignore[union-attr]  # a million take longer than a guard would wait
+    made = Revocations.following(Feed(number), bound=600)  # a million take longer than a guard would wait
     made.hear()
     _must(len(made) == number and made.is_fresh, f"{len(made)} of {number} records")
     return made

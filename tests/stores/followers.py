@@ -11,6 +11,35 @@ from stagedoor.revocation import Page, Record, Revocations
 from stagedoor.stores.sql import SQLStore, SyncSQLStore
 
 ROUNDS = 5
+FORKED = """
+import os, sys, time
+from stagedoor.stores.sql import SyncSQLStore
+from stagedoor.revocation import Revocations
+store = SyncSQLStore(sys.argv[1])
+revocations = Revocations.following(store)
+revocations.hear()
+cursor = store.log.read(None).cursor
+child = os.fork()
+kid = "child" if child == 0 else "parent"
+for _ in range(20):
+    store.log.read(cursor, 0.01)
+store.log.revoke_key(kid, time.time())
+heard, until = set(), time.monotonic() + 10
+while heard != {"child", "parent"} and time.monotonic() < until:
+    page = store.log.read(cursor, 0.2)
+    heard |= {record.name for record in page.records}
+    cursor = page.cursor
+while len(revocations) < 2 and time.monotonic() < until:
+    time.sleep(0.01)
+fine = heard == {"child", "parent"} and len(revocations) == 2 and revocations.is_fresh
+revocations.close()
+store.close()
+if child == 0:
+    os._exit(0 if fine else 1)
+print(fine, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+"""A script: parent and child of a fork, which both follow the store at the URL that it is given and hear of what both end. It prints
+"True 0"."""
 
 
 def names(page: Page) -> list[str]:

@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 from stagedoor.errors import StoreError
 from stagedoor.revocation import EXPECTED, MARGIN, FeedClosed, Revocations
 from stagedoor.stores.sql import SQLStore, SyncSQLStore, records, tables
-from stores.followers import Subscriber, names, record_of, refused_within, two_processes
+from stores.followers import FORKED, Subscriber, names, record_of, refused_within, two_processes
 
 if TYPE_CHECKING:
     from servers import PgBouncer, Postgres
@@ -525,35 +525,6 @@ def test_closing_again_and_again(url: str, postgres: "Postgres"):
         store.close()
         revocations.close()
     assert listeners(postgres, url) == []
-
-
-FORKED = """
-import os, sys, time
-from stagedoor.stores.sql import SyncSQLStore
-from stagedoor.revocation import Revocations
-store = SyncSQLStore(sys.argv[1])
-revocations = Revocations.following(store)
-revocations.hear()
-cursor = store.log.read(None).cursor
-child = os.fork()
-kid = "child" if child == 0 else "parent"
-for _ in range(20):
-    store.log.read(cursor, 0.01)
-store.log.revoke_key(kid, time.time())
-heard, until = set(), time.monotonic() + 10
-while heard != {"child", "parent"} and time.monotonic() < until:
-    page = store.log.read(cursor, 0.2)
-    heard |= {record.name for record in page.records}
-    cursor = page.cursor
-while len(revocations) < 2 and time.monotonic() < until:
-    time.sleep(0.01)
-fine = heard == {"child", "parent"} and len(revocations) == 2 and revocations.is_fresh
-revocations.close()
-store.close()
-if child == 0:
-    os._exit(0 if fine else 1)
-print(fine, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
 
 
 def test_a_fork_while_it_is_followed(url: str):

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 from stagedoor.errors import StoreError
 from stagedoor.revocation import EXPECTED, MARGIN, FeedClosed, Revocations
 from stagedoor.stores.sql import SQLStore, SyncSQLStore, tables
-from stores.followers import Subscriber, names, refused_within, two_processes
+from stores.followers import FORKED, Subscriber, names, refused_within, two_processes
 
 NOW = 1_750_000_000.0
 
@@ -277,38 +277,9 @@ def test_a_store_that_nobody_closes(file: Path, store: SyncSQLStore):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-FORKED = """
-import os, sys, time
-from stagedoor.stores.sql import SyncSQLStore
-from stagedoor.revocation import Revocations
-store = SyncSQLStore(f"sqlite:///{sys.argv[1]}")
-revocations = Revocations.following(store)
-revocations.hear()
-cursor = store.log.read(None).cursor
-child = os.fork()
-kid = "child" if child == 0 else "parent"
-for _ in range(20):
-    store.log.read(cursor, 0.01)
-store.log.revoke_key(kid, time.time())
-heard, until = set(), time.monotonic() + 10
-while heard != {"child", "parent"} and time.monotonic() < until:
-    page = store.log.read(cursor, 0.2)
-    heard |= {record.name for record in page.records}
-    cursor = page.cursor
-while len(revocations) < 2 and time.monotonic() < until:
-    time.sleep(0.01)
-fine = heard == {"child", "parent"} and len(revocations) == 2 and revocations.is_fresh
-revocations.close()
-store.close()
-if child == 0:
-    os._exit(0 if fine else 1)
-print(fine, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
 def test_a_fork_while_it_is_followed(file: Path, store: SyncSQLStore):
     """Parent and child of a fork each open the file for themselves, and each hears of what both end."""
-    command = [sys.executable, "-c", FORKED, str(file)]
+    command = [sys.executable, "-c", FORKED, f"sqlite:///{file}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == "True 0", done.stderr
 

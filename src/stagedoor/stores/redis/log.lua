@@ -1,7 +1,7 @@
 -- The log of what was ended: a stream of records, KEYS[1]; and a hash in the same slot, KEYS[2], with its name, the number of its last
 -- record, how long access tokens live, and what is revoked of whole issuers, which outlives the stream.
 -- A record is a head of fixed width, then its names (see records.py). ARGV: verb, moment as eight bytes ('': the server's own), what
--- the verb needs. MARGIN, AHEAD and EXPECTED stand in front of this text.
+-- the verb needs. MARGIN, AHEAD, EXPECTED and moment_of stand in front of this text.
 local LOG, ABOUT = KEYS[1], KEYS[2]
 local HEAD = '>Bddd'
 local SIZE = struct.size(HEAD)
@@ -9,13 +9,7 @@ local SESSION, KEY, ISSUER = 1, 2, 3
 local CLEANED_AT_ONCE = 8
 
 local verb, moment = ARGV[1], ARGV[2]
-local now
-if moment == '' then
-    local time = redis.call('TIME')
-    now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-else
-    now = struct.unpack('>d', moment)
-end
+local now = moment_of(moment)
 
 local function number(position)
     return string.format('%.0f', position)

@@ -30,7 +30,7 @@ class Script:
             f"local KEPT_DEAD, RECOVERABLE = {KEPT_DEAD!r}, {RECOVERABLE}\n"
             f"local MARGIN, AHEAD, EXPECTED = {MARGIN!r}, {AHEAD}, {EXPECTED!r}\n"
         )
-        self.source = constants + (files(__package__) / f"{name}.lua").read_text("utf-8")
+        self.source = constants + _text("moment") + _text(name)
         self._sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()  # what Redis names scripts by
 
     def on(self, key: bytes, *arguments: bytes | str | int) -> Command:
@@ -40,3 +40,7 @@ class Script:
     def on_all(self, keys: tuple[bytes, ...], *arguments: bytes | str | int) -> Command:
         """The command that runs it on these keys, all of one slot."""
         return ("EVALSHA", self._sha, len(keys), *keys, *arguments)
+
+
+def _text(name: str) -> str:
+    return (files(__package__) / f"{name}.lua").read_text("utf-8")

@@ -1,19 +1,13 @@
 -- One session is one string under one key: a head of fixed width, then attempt, ending, subject and what never changes (see row.py).
 -- Doubles travel as eight bytes, in and out: Redis would cut a Lua number down to an integer.
 -- KEYS[1] is the session. ARGV: verb, moment ('': the server's own), what the verb needs. The answer: word, moment, row or false.
--- The table is stagedoor.session.decide and written, line by line; KEPT_DEAD and RECOVERABLE stand in front of this text.
+-- The table is stagedoor.session.decide and written, line by line; KEPT_DEAD, RECOVERABLE and moment_of stand in front of this text.
 local HEAD = '>BI4I4dddddc32c32BI4I4I4'
 local SIZE = struct.size(HEAD)
 local FORM = 1
 
 local verb, moment = ARGV[1], ARGV[2]
-local now
-if moment == '' then
-    local time = redis.call('TIME')
-    now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-else
-    now = struct.unpack('>d', moment)
-end
+local now = moment_of(moment)
 
 local function is_set(time) -- not-a-number stands for "never"
     return time == time

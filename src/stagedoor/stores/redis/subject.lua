@@ -1,13 +1,7 @@
 -- The sessions of one subject: a sorted set of their ids in the order of login, KEYS[1].
 -- ARGV: verb, moment as eight bytes ('': the server's own), what the verb needs. The answer: moment, then id and score in turn.
 local verb, moment = ARGV[1], ARGV[2]
-local now
-if moment == '' then
-    local time = redis.call('TIME')
-    now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-else
-    now = struct.unpack('>d', moment)
-end
+local now = moment_of(moment)
 
 local entries = {}
 if verb == 'enter' then
