@@ -21,6 +21,7 @@ from stagedoor.flows import TokenPair
 from stagedoor.issuer import Issuer
 from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers
+from stagedoor.revocation import Revocations
 from stagedoor.testing.clock import FixedClock
 
 TOGETHER = 200
@@ -158,6 +159,7 @@ class Theft:
             refresh_idle=9_000 if short else _IDLE,
             refresh_absolute=10_800 if short else _ABSOLUTE,
             retry_window=WINDOW,
+            revocations=Revocations(),  # hundreds of issuers in one process would be hundreds that listen; access tokens are R12's
             events=self.events.append,
             clock=self.clock,
         )

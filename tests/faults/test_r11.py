@@ -20,5 +20,8 @@ def test_keys_rotate_and_nobody_notices(servers: Servers, log: EventLog) -> None
 def test_a_key_that_signs_before_it_is_known_is_found(servers: Servers, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a key is announced for less long than others keep the JWKS, R11 meets honest tokens that are refused."""
     monkeypatch.setattr(r11_rotation, "ANNOUNCE", 1)
-    _, complaints = played("R11", "sqlite", servers, log, 5)  # on a busy machine one rotation or another comes late enough
-    assert [text for text in complaints if "refused an honest token" in text]
+    for rotations in (3, 6, 9):  # on a busy machine a new key may come late by itself; each run goes on where the last one stopped
+        _, complaints = played("R11", "sqlite", servers, log, rotations)
+        if any("refused an honest token" in text for text in complaints):
+            return
+    pytest.fail("nobody saw that a key signed before it was known")
