@@ -581,7 +581,7 @@ def test_an_unacknowledged_revocation_stays_in_the_list(own: Redis, monkeypatch:
 async def test_a_revocation_on_a_cluster_waits_for_replicas(redis_cluster: Cluster, redis_cluster_url: str):
     """On a cluster the replicas of each session's own master are waited for; one that hangs is StoreError for its sessions only."""
     store = RedisStore(redis_cluster_url, replicas=1)
-    rows = [a_session() for _ in range(12)]
+    rows = [a_session() for _ in range(18)]
     for row in rows:
         await store.open(row, limit=100, now=row.created_at)
     masters = redis_cluster.masters_now()
