@@ -65,7 +65,7 @@ async def code_of(call: Awaitable[Any]) -> str:
     return "ok"
 
 
-def until(condition: Callable[[], bool], within: float = 5.0) -> None:
+def until(condition: Callable[[], bool], within: float = 30.0) -> None:
     """Wait for something that another thread does."""
     end = time.monotonic() + within
     while not condition():

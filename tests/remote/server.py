@@ -6,6 +6,7 @@ Never knows what a test expects.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import json
 import socket
@@ -13,10 +14,12 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 LARGEST = 256 * 1024
+LONG = 30.0
+"""Seconds for which a server misbehaves, if nobody hangs up: longer than any time limit here, and than a machine stands still."""
 Sink = Callable[[bytes], None]
 
 
@@ -39,6 +42,8 @@ class KeyServer:
         self.port: int = self._listener.getsockname()[1]
         self.origin = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._closing = threading.Event()
+        self._may_answer = threading.Event()
+        self._may_answer.set()
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     @property
@@ -54,12 +59,22 @@ class KeyServer:
         """Answer with the public halves of these keys; a dict goes in as it is."""
         self.documents[path] = {"keys": [key if isinstance(key, dict) else key.jwk() for key in keys]}
 
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """In this block requests are taken, and none is answered before its end: who has an answer there has not waited for one of ours."""
+        self._may_answer.clear()
+        try:
+            yield
+        finally:
+            self._may_answer.set()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
+        self._may_answer.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -93,9 +108,10 @@ class KeyServer:
         path = line.split(" ")[1]
         self.requests.append((path, headers))
         self._closing.wait(self.delay)
+        self._may_answer.wait()
         if self.behaviour is not None:
             with contextlib.suppress(OSError):
-                self.behaviour(connection.sendall, time.monotonic() + 6)
+                self.behaviour(connection.sendall, time.monotonic() + LONG)
             return
         connection.sendall(self._response(path, headers))
 
@@ -155,8 +171,13 @@ def is_endless(send: Sink, until: float) -> None:
 
 def is_a_bomb(send: Sink, until: float) -> None:
     """Few bytes that would unpack to many."""
-    packed = gzip.compress(b'{"keys":[], "x": "' + b"a" * 50_000_000 + b'"}')
+    packed = _bomb()
     send(head(200, {**JSON, "Content-Encoding": "gzip", "Content-Length": str(len(packed))}) + packed)
+
+
+@functools.cache
+def _bomb() -> bytes:
+    return gzip.compress(b'{"keys":[], "x": "' + b"a" * 50_000_000 + b'"}', 1)
 
 
 def is_packed(send: Sink, until: float) -> None:

@@ -66,10 +66,12 @@ BEHAVIOURS = {
 SLOW = ["says_nothing", "drips_headers", "drips_body", "informs_for_ever"]
 
 
-async def good_and_then(server: KeyServer, caplog: pytest.LogCaptureFixture, change: Any) -> tuple[RemoteKeySet, list[str]]:
+async def good_and_then(
+    server: KeyServer, caplog: pytest.LogCaptureFixture, change: Any, timeout: int = 20
+) -> tuple[RemoteKeySet, list[str]]:
     """Keys that were fetched once; the server is changed and they are fetched again; what was logged of that."""
     clock = FixedClock()
-    keys = RemoteKeySet(server.url + "?hush=hush-hush", timeout=1, clock=clock)
+    keys = RemoteKeySet(server.url + "?hush=hush-hush", timeout=timeout, clock=clock)
     assert await code_of(verifier(keys).verify_async(token())) == "ok"
     change()
     clock.forward(10)
@@ -90,21 +92,21 @@ async def test_a_document_that_is_refused_changes_nothing(server: KeyServer, cap
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
 async def test_an_answer_that_is_refused_changes_nothing(server: KeyServer, caplog: pytest.LogCaptureFixture, name: str) -> None:
-    """Too large, compressed, cut off or no HTTP: quickly refused, in one warning without a word of the answer."""
+    """Too large, compressed, cut off or no HTTP: refused long before the time limit, in one warning without a word of the answer."""
     begun = time.perf_counter()
     _, logged = await good_and_then(server, caplog, lambda: setattr(server, "behaviour", getattr(misbehaviour, name)))
     assert len(logged) == 1
     assert f"could not be fetched: {BEHAVIOURS[name]}" in logged[0]
     assert logged[0].endswith("; the last good set is kept")
-    assert time.perf_counter() - begun < 1
+    assert time.perf_counter() - begun < 15
 
 
 @pytest.mark.parametrize("name", SLOW)
 async def test_the_time_limit_is_over_all(server: KeyServer, caplog: pytest.LogCaptureFixture, name: str) -> None:
     """A server that is silent, or sends one byte now and then, is given up after `timeout`."""
     begun = time.perf_counter()
-    _, logged = await good_and_then(server, caplog, lambda: setattr(server, "behaviour", getattr(misbehaviour, name)))
-    assert 0.9 < time.perf_counter() - begun < 2
+    _, logged = await good_and_then(server, caplog, lambda: setattr(server, "behaviour", getattr(misbehaviour, name)), timeout=1)
+    assert 0.9 < time.perf_counter() - begun < misbehaviour.LONG / 2
     assert "not done within 1 s" in logged[0]
 
 
