@@ -84,11 +84,11 @@ def test_a_huge_text_costs_nothing():
     """A hundred megabytes are refused by their length: no time, and no memory."""
     huge = "a." * 50_000_000
     tracemalloc.start()
-    before = time.perf_counter()
+    before = time.thread_time()
     for read in READERS:
         with pytest.raises(errors.MalformedToken):
             read(huge)
-    spent, (_, most) = time.perf_counter() - before, tracemalloc.get_traced_memory()
+    spent, (_, most) = time.thread_time() - before, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert spent < 0.1
     assert most < 100_000
@@ -98,10 +98,10 @@ def best_of(token: str) -> float:
     """Seconds until a token of this text is read or refused, the least of up to thirty tries."""
     best = 1.0
     for _ in range(30):
-        before = time.perf_counter()
+        before = time.thread_time()
         with contextlib.suppress(errors.TokenError):
             jws.verify(token, KEYS, NOW)
-        best = min(best, time.perf_counter() - before)
+        best = min(best, time.thread_time() - before)
         if best < 0.0005:
             break
     return best

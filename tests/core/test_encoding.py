@@ -147,10 +147,10 @@ def test_brackets_in_strings_are_not_depth():
 def test_an_open_string_costs_no_more_than_its_length(mark: bytes):
     """Reading a string that is never closed takes linear time: 600 kB in well under a second, where squares took minutes."""
     data = b'{"a":"' + b"[" * 17 + b'","b":"' + mark * (600_000 // len(mark))
-    before = time.perf_counter()
+    before = time.thread_time()
     with pytest.raises(MalformedToken):
         decode_object(data)
-    assert time.perf_counter() - before < 2
+    assert time.thread_time() - before < 2
 
 
 @pytest.mark.parametrize("seed", range(64))
@@ -231,10 +231,10 @@ def best_of(data: bytes) -> float:
     """Seconds, the least of up to thirty tries; the first that is fast enough ends it."""
     best = 1.0
     for _ in range(30):
-        before = time.perf_counter()
+        before = time.thread_time()
         with contextlib.suppress(MalformedToken):
             decode_object(data)
-        best = min(best, time.perf_counter() - before)
+        best = min(best, time.thread_time() - before)
         if best < 0.0005:
             break
     return best

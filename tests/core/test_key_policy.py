@@ -210,10 +210,10 @@ def test_the_policy_is_fast():
     """Judging the longest RSA key and a point of Ed25519 takes milliseconds."""
     longest = {"kty": "RSA", "alg": "RS256", "e": "AQAB", "n": encode(b"\xff" * 2047 + b"\xfb")}
     for jwk in (longest, public_jwk(sound("Ed25519"))):
-        before = time.perf_counter()
+        before = time.thread_time()
         for _ in range(10):
             judged(lambda jwk=jwk: Key.from_jwk(jwk))
-        assert time.perf_counter() - before < 1
+        assert time.thread_time() - before < 1
 
 
 @pytest.mark.parametrize("name", ["pem", "der", "private pem", "private der", "set"])
@@ -288,10 +288,10 @@ def test_keys_behind_a_password():
 @pytest.mark.parametrize("name", ["RS256", "ES256", "EdDSA"])
 def test_der_that_is_none(data: bytes, name: str):
     """Whatever stands in place of a key, to find out what is wrong with it costs little, and ends in a refusal."""
-    before = time.perf_counter()
+    before = time.thread_time()
     assert refused(lambda: Key.from_der(data, name)) == "key_malformed"
     assert refused(lambda: Key.from_pem(defects.pem(data, "PRIVATE KEY"), name)) == "key_malformed"
-    assert time.perf_counter() - before < 1
+    assert time.thread_time() - before < 1
 
 
 def test_mixed_sets_and_names():

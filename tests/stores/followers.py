@@ -5,8 +5,9 @@ import multiprocessing
 import time
 from typing import Any
 
+from awake import Awake
 from stagedoor import Issuer, KeySet, Peppers
-from stagedoor.errors import TokenRevoked
+from stagedoor.errors import RevocationsStale, TokenRevoked
 from stagedoor.revocation import Page, Record, Revocations
 from stagedoor.stores.sql import SQLStore, SyncSQLStore
 
@@ -24,7 +25,7 @@ kid = "child" if child == 0 else "parent"
 for _ in range(20):
     store.log.read(cursor, 0.01)
 store.log.revoke_key(kid, time.time())
-heard, until = set(), time.monotonic() + 10
+heard, until = set(), time.monotonic() + 40
 while heard != {"child", "parent"} and time.monotonic() < until:
     page = store.log.read(cursor, 0.2)
     heard |= {record.name for record in page.records}
@@ -65,7 +66,7 @@ class Subscriber:
     def __exit__(self, *_: object) -> None:
         self._revocations.close()
 
-    def has(self, kid: str, within: float = 2.0) -> bool:
+    def has(self, kid: str, within: float = 30.0) -> bool:
         """Whether this key is known to be revoked, soon."""
         until = time.monotonic() + within
         while kid not in self._revocations._keys and time.monotonic() < until:
@@ -86,20 +87,23 @@ async def refused_within(seconds: float, here: SQLStore, there: SQLStore) -> Non
     for pair, way in zip(pairs, ways, strict=True):
         verifier.verify(pair.access_token)
         await way()
-        await _refused(verifier, pair.access_token, time.monotonic() + seconds)
+        with Awake() as awake:
+            await _refused(verifier, pair.access_token, awake, seconds)
     for each in (one, other):
         await asyncio.to_thread(each.revocations.close)
     await here.close()
     await there.close()
 
 
-async def _refused(verifier: Any, token: str, until: float) -> None:
+async def _refused(verifier: Any, token: str, awake: Awake, seconds: float) -> None:
     while True:
-        late = time.monotonic() > until
+        late = awake.seconds > seconds
         try:
             verifier.verify(token)
         except TokenRevoked:
             return
+        except RevocationsStale:  # the machine stood still for longer than the bound
+            pass
         assert not late
         await asyncio.sleep(0.005)
 
@@ -115,9 +119,9 @@ def two_processes(url: str) -> float:
     for number in range(ROUNDS):
         time.sleep(0.11 * number)
         store.log.revoke_key(f"kid-{number}", time.time())
-        ended = time.monotonic()
-        assert heard.get(timeout=10) == f"kid-{number}"
-        longest = max(longest, time.monotonic() - ended)
+        with Awake() as awake:
+            assert heard.get(timeout=60) == f"kid-{number}"
+        longest = max(longest, awake.seconds)
     process.join(60)
     assert process.exitcode == 0
     store.close()
@@ -130,6 +134,6 @@ def _follow(url: str, ready: Any, heard: Any) -> None:
         assert not subscriber.has("none", within=0.3)
         ready.put(None)
         for number in range(ROUNDS):
-            if subscriber.has(f"kid-{number}", within=10):
+            if subscriber.has(f"kid-{number}", within=60):
                 heard.put(f"kid-{number}")
     store.close()

@@ -387,7 +387,7 @@ def test_a_server_that_was_killed_comes_back(tmp_path: Path):
             for call in calls * 2:
                 with pytest.raises(StoreError):
                     await call()
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 60  # none of twelve has waited for as long as a call may
             server.start()
             assert (await store.rotate(presented(row), 0.0)).outcome is Outcome.REPLAYED
             assert sync_store.rotate(presented(row), 0.0).outcome is Outcome.REPLAYED
@@ -405,8 +405,7 @@ async def test_connections_that_the_server_ended_are_not_used(store: SQLStore, s
         await asyncio.gather(*(store.get(row.id) for _ in range(5)))
         sync_store.get(row.id)
         await store.sessions("ada", 0.0)
-        postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stagedoor'")
-        await asyncio.sleep(0.2)
+        postgres.sql("SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = 'stagedoor'")
         assert await store.get(row.id) is None
         assert sync_store.get(row.id) is None
         assert await store.sessions("ada", 0.0) == []
@@ -415,25 +414,27 @@ async def test_connections_that_the_server_ended_are_not_used(store: SQLStore, s
 @pytest.mark.parametrize("kind", ["async", "sync", "job"])
 async def test_a_server_that_stands_still(url: str, postgres: "Postgres", monkeypatch: pytest.MonkeyPatch, kind: str):
     """A server that neither answers nor goes away is waited for only so long; afterwards the store goes on."""
-    store, sync_store = SQLStore(url), SyncSQLStore(url)
-    monkeypatch.setattr(connections.AsyncConnection, "patience", 0.3)
-    monkeypatch.setattr(connections.SyncConnection, "patience", 0.3)
+    store, sync_store, patience = SQLStore(url), SyncSQLStore(url), 30.0
     ask = {
         "async": lambda: store.get(b"?" * 16),
         "sync": lambda: asyncio.to_thread(sync_store.get, b"?" * 16),
-        "job": lambda: asyncio.to_thread(sync_store.database.run, lambda c: c.scalar(sql_text("SELECT 1")), patience=0.3),
+        "job": lambda: asyncio.to_thread(sync_store.database.run, lambda c: c.scalar(sql_text("SELECT 1")), patience=patience),
     }[kind]
     await ask()
+    patience = 0.3
+    monkeypatch.setattr(connections.AsyncConnection, "patience", patience)
+    monkeypatch.setattr(connections.SyncConnection, "patience", patience)
     found = postgres.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'stagedoor' AND datname = 'of_test_postgres'")
     for (pid,) in found:
         os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(StoreError, match="no answer in"):
-            await asyncio.wait_for(ask(), 5)
+            await asyncio.wait_for(ask(), 60)
     finally:
         for (pid,) in found:
             os.kill(pid, signal.SIGCONT)
     monkeypatch.undo()
+    patience = 30.0
     await ask()
     await store.close()
     sync_store.close()
@@ -460,12 +461,13 @@ async def test_more_ask_than_there_are_connections(url: str, monkeypatch: pytest
     with psycopg.connect(url) as holder:
         holder.execute("SELECT 1 FROM stagedoor_sessions WHERE id = %s FOR UPDATE", [row.id])
         waiting = asyncio.create_task(store.rotate(presented(row), 0.0))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0)  # it has the one connection
         with pytest.raises(StoreError, match="no connection"):
             await store.get(row.id)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+    monkeypatch.undo()
     assert await store.get(row.id) is not None
     await store.close()
 
