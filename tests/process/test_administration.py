@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from awake import Awake
 from service_process import ServiceProcess, start
 from stagedoor import cli
 from stagedoor.jws import read_unverified
@@ -88,11 +89,11 @@ def refresh(client: httpx2.Client, pair: dict[str, Any]) -> int:
 
 def ended(client: httpx2.Client, pair: dict[str, Any], within: float = 0.0) -> bool:
     """Whether both tokens are refused, the refresh token at once and the access token so many seconds from now."""
-    until = time.monotonic() + within
-    while me(client, pair) != 401:
-        if time.monotonic() >= until:
-            return False
-        time.sleep(0.02)
+    with Awake() as awake:
+        while me(client, pair) != 401:
+            if awake.seconds >= within:
+                return False
+            time.sleep(0.02)
     return refresh(client, pair) == 400
 
 
@@ -167,9 +168,9 @@ def test_everything(client: httpx2.Client, command: Callable[..., str], way: str
         assert client.post("/auth/admin/revoke-everything", headers=bearer(admin)).json()["through"] > time.time()
     else:
         assert command("sessions", "revoke", "--everything", "--yes").startswith(f"revoked all that {ISSUER} issued until 20")
-    until = time.monotonic() + HEARD
-    while login(client, "ben").status_code != 503:
-        assert time.monotonic() < until
+    with Awake() as awake:
+        while login(client, "ben").status_code != 503:
+            assert awake.seconds < HEARD
     answer = login(client, "ben")
     assert answer.json()["error"] == "temporarily_unavailable"
     assert (me(client, pair), me(client, admin), refresh(client, pair)) == (401, 401, 503)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from awake import Awake
 from service_process import ServiceProcess, keys_of, stagedoor, start
 from stagedoor.jws import read_unverified
 from stagedoor.vault import MasterKey
@@ -69,10 +70,10 @@ def jwks(client: httpx2.Client) -> tuple[list[str], httpx2.Headers]:
 
 
 def within(limit: float, is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + limit
-    while not is_so():
-        assert time.monotonic() < until, f"not within {limit:g} s"
-        time.sleep(0.05)
+    with Awake() as awake:
+        while not is_so():
+            assert awake.seconds < limit, f"not within {limit:g} s"
+            time.sleep(0.05)
 
 
 def test_a_rotation_is_a_non_event(client: httpx2.Client, service: ServiceProcess) -> None:
@@ -88,8 +89,9 @@ def test_a_rotation_is_a_non_event(client: httpx2.Client, service: ServiceProces
     assert later["cache-control"] == headers["cache-control"] == "public, max-age=300"  # as long as a key is announced without --announce
     pair = before
     while kid_of(pair) != new:
-        assert time.time() < signs + 0.5
+        asked = time.time()
         pair = refresh(client, pair["refresh_token"]).json()
+        assert asked < signs + 0.5 or kid_of(pair) == new
         assert me(client, pair) == me(client, before) == 200
         time.sleep(0.1)
     assert time.time() >= signs - 0.1

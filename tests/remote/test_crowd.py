@@ -208,6 +208,8 @@ def ask(keys):
 def fork():
     child = os.fork()
     if child == 0:
+        for keys in made:
+            keys._timeout = 20
         os._exit(0 if all([ask(keys) for keys in made]) else 1)
     return child
 

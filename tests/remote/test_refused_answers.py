@@ -71,12 +71,14 @@ async def good_and_then(
 ) -> tuple[RemoteKeySet, list[str]]:
     """Keys that were fetched once; the server is changed and they are fetched again; what was logged of that."""
     clock = FixedClock()
-    keys = RemoteKeySet(server.url + "?hush=hush-hush", timeout=timeout, clock=clock)
+    keys = RemoteKeySet(server.url + "?hush=hush-hush", timeout=20, clock=clock)
     assert await code_of(verifier(keys).verify_async(token())) == "ok"
     change()
     clock.forward(10)
+    keys._timeout = timeout
     assert await code_of(verifier(keys).verify_async(token(SECOND))) == "key_unknown"
     assert await code_of(verifier(keys).verify_async(token())) == "ok"
+    until(lambda: keys._flight is None)
     own = [record.getMessage() for record in caplog.records if record.name == "stagedoor.keys"]
     assert "hush" not in "".join(own)
     return keys, own
