@@ -40,9 +40,10 @@ class Follower:
     """Calls `read`, which may wait for as long as it is told, and returns the moment (uptime) at which what it has read was so.
 
     `bound`: how old that may become, a span or seconds. `stale`: whether `hear` may ask once it has ("ask", "refuse"). ValueError.
+    `wake` ends the waiting of a `read` under way, if it can.
     """
 
-    def __init__(self, read: Callable[[float], float], *, bound: str | float, stale: str) -> None:
+    def __init__(self, read: Callable[[float], float], *, bound: str | float, stale: str, wake: Callable[[], object]) -> None:
         if stale not in ("ask", "refuse"):
             raise ValueError('stale is "ask" or "refuse"')
         if not isinstance(bound, str | int | float):
@@ -53,6 +54,7 @@ class Follower:
         self.fresh_until = -math.inf
         """Until this moment (uptime) what was read is within its bound."""
         self._read = read
+        self._wake = wake
         self._asks = stale == "ask"
         self._heartbeat = self.bound / _HEARTBEATS
         self._patience = max(1.0, self.bound)
@@ -75,9 +77,9 @@ class Follower:
             self._watch.start()
 
     def close(self) -> None:
-        """End the thread; it may begin again."""
+        """End the thread, which is not waited for while it only waits; it may begin again."""
         self._was_closed = True
-        self._watch.stop()
+        self._watch.stop(wake=self._wake)
 
     def hear(self, *, strict: bool = False) -> None:
         """Have it read once more from now on, and wait for that, the bound at the longest. RevocationsStale where no answer comes.
@@ -111,7 +113,7 @@ class Follower:
                 self._in_trouble = True
                 _log.warning("revocations are not heard, and guards refuse until they are: %s", _told(error))
             pause = self._heartbeat
-        time.sleep(max(0.0, pause - (uptime() - began)))
+        self._watch.pause(pause - (uptime() - began))
 
     def _turn(self, wait: float) -> None:
         try:

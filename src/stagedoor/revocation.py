@@ -102,7 +102,7 @@ class Feed(Protocol):
         """The records after this cursor; all that still count where it is None, of another log, or past the end of this one.
 
         It blocks. Where nothing is new it may first wait for so many seconds. StoreError, or whatever else says that no answer came;
-        FeedClosed, where it is to wait.
+        FeedClosed, where it is to wait. A feed that has `wake()` answers whoever waits when that is called, soon.
         """
 
 
@@ -204,7 +204,7 @@ class Revocations:
             raise TypeError(f"following takes a store with a log, as SQLStore(url) has, or a feed such as HTTPFeed(url, …), not {given}")
         made = cls()
         made._reading = _Reading(made, feed, clock)
-        made._follower = Follower(made._reading, bound=bound, stale=stale)
+        made._follower = Follower(made._reading, bound=bound, stale=stale, wake=getattr(feed, "wake", lambda: None))
         made._store = source if callable(getattr(source, "get", None)) else None
         return made
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 INTERVAL = 1.0
 """Seconds between two calls, unless it is said otherwise."""
 _PATIENCE = 2.0
+_AGAIN = 0.05
+"""Seconds after which who is under way is woken again: it may have been about to wait."""
 
 
 class Watched(Protocol):
@@ -40,13 +44,25 @@ class Watch:
             if self._thread is None or not self._thread.is_alive():
                 self._begin()
 
-    def stop(self) -> None:
-        """Call no more. What is under way is waited for, but not for long: a database that hangs holds nobody up."""
+    def stop(self, *, wake: Callable[[], object] | None = None) -> None:
+        """Call no more. What is under way is waited for, but not for long: a database that hangs holds nobody up.
+
+        `wake` ends the waiting of what is under way, which is then over soon.
+        """
         with self._lock:
             thread, self._thread = self._thread, None
             self._stopped.set()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_PATIENCE)
+        if thread is None or thread is threading.current_thread():
+            return
+        until = time.monotonic() + _PATIENCE
+        while thread.is_alive() and (left := until - time.monotonic()) > 0:
+            if wake is not None:
+                wake()
+            thread.join(left if wake is None else min(left, _AGAIN))
+
+    def pause(self, seconds: float) -> None:
+        """For what is called: wait so long, or until it is to be called no more."""
+        self._stopped.wait(max(0.0, seconds))
 
     def go_on(self) -> None:
         """In a child of a fork: the parent's thread is not there, and nobody may be left to release its lock."""

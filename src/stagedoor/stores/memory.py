@@ -65,6 +65,11 @@ class MemoryLog:
             records = [record for at, record in self._records.items() if at >= position]
             return Page(cursor_in(self._name, self._end), records, None, 0.0)
 
+    def wake(self) -> None:
+        """As Feed.wake."""
+        with self._changed:
+            self._changed.notify_all()
+
     def expect(self, life: float) -> None:
         """As Log.expect."""
         self._life = max(life, self._life or 0.0)

@@ -27,19 +27,24 @@ class RedisLog:
     def __init__(self, link: SyncLink, records: Records) -> None:
         self._link = link
         self._records = records
+        self._woken = 0
 
     def read(self, after: str | None, wait: float = 0.0) -> Page:
         """As Feed.read."""
         is_waiting = wait > 0
-        ends = time.monotonic() + wait
+        ends, woken = time.monotonic() + wait, self._woken
         most = min(_AT_ONCE, self._link.patience / 2)
-        while after is not None and (left := ends - time.monotonic()) > 0:
+        while after is not None and self._woken == woken and (left := ends - time.monotonic()) > 0:
             if self._run(self._records.news(after, min(left, most)), anew=False):
                 break
         if is_waiting and self._records.is_behind:
             with suppress(StoreError):  # it may be read where nothing can be written
                 self._run(self._records.catch_up(), anew=False)
         return self._run(self._records.read(after), anew=not is_waiting)
+
+    def wake(self) -> None:
+        """As Feed.wake, at the end of the question that is under way."""
+        self._woken += 1
 
     def expect(self, life: float) -> None:
         """As Log.expect."""

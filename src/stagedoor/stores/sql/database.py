@@ -65,6 +65,9 @@ class Database(Protocol):
     def pause(self, heard: int, seconds: float) -> None:
         """Wait until more than this was heard, so many seconds at the longest; less where looking again is how one hears."""
 
+    def wake(self) -> None:
+        """End each pause under way, soon."""
+
     def clock(self, now: float) -> Clock:
         """The clock of a job that is asked for now, by the caller's clock (Unix seconds)."""
 

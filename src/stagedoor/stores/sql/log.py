@@ -76,6 +76,7 @@ class SQLLog:
         self._database = database
         self._has_clock = database.clock(0.0)() is None
         self._latest = _Latest(None, 0)
+        self._woken = 0
         self._name: str | None = None
         self._life = 0.0
 
@@ -83,7 +84,7 @@ class SQLLog:
         """As Feed.read."""
         if wait <= 0:
             return self._page(after, opens=True)
-        until = uptime() + wait
+        until, woken = uptime() + wait, self._woken
         cursor, heard = self._latest
         if after is None or after != cursor:
             heard = self._database.heard
@@ -94,8 +95,13 @@ class SQLLog:
             self._database.pause(heard, until - uptime())
             heard = self._database.heard
             page = self._page(after, opens=False)
-            if page.cursor != after or uptime() >= until:
+            if page.cursor != after or uptime() >= until or self._woken != woken:
                 return page
+
+    def wake(self) -> None:
+        """As Feed.wake."""
+        self._woken += 1
+        self._database.wake()
 
     def expect(self, life: float) -> None:
         """As Log.expect."""

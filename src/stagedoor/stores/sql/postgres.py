@@ -122,6 +122,10 @@ class Postgres:
         """As Database.pause."""
         self._reader.pause(heard, seconds)
 
+    def wake(self) -> None:
+        """As Database.wake."""
+        self._reader.wake()
+
     def clock(self, now: float) -> Clock:
         """The server's clock, unless it is not to be asked."""
         return lambda: None if self._server_clock else now

@@ -63,6 +63,10 @@ class PostgresReader:
             with self._lock:
                 self._take_in()
 
+    def wake(self) -> None:
+        """As Database.wake: whoever waits looks again, as if somebody had written."""
+        self.heard += 1
+
     def close(self) -> None:
         """End the connection, once nobody looks any more."""
         with self._lock:

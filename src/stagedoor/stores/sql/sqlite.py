@@ -99,6 +99,9 @@ class SQLite:
         """As Database.pause."""
         pause(seconds)
 
+    def wake(self) -> None:
+        """As Database.wake: no pause is long."""
+
     def clock(self, now: float) -> Clock:
         """The caller's clock. Where a job waited for its turn, or for another process's lock, the moment is later than asked.
 
