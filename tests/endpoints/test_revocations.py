@@ -445,7 +445,7 @@ async def test_many_wait_without_a_thread_each():
     async with running(house) as client:
         cursor = (await client.get(PATH)).json()["cursor"]
         threads, asked = threading.active_count(), len(house.store.log.asked)
-        tasks = await asking(client, cursor, 8, 1000)
+        tasks = await asking(client, cursor, 20, 1000)
         assert threading.active_count() - threads <= 2
         assert not [task for task in tasks if task.done()]
         house.store.log.end_session(b"x" * 16, house.clock())
@@ -475,7 +475,7 @@ async def test_many_who_wait_with_a_cursor_each_share_one_read():
     async with running(House("starlette", None, store=store, feed_keys=[KEY])) as client:
         cursors = [(await client.get(PATH)).json()["cursor"] for _ in range(300)]
         assert len(set(cursors)) == 300
-        tasks = [asyncio.create_task(client.get(PATH, params={"after": cursor, "wait": 8})) for cursor in cursors]
+        tasks = [asyncio.create_task(client.get(PATH, params={"after": cursor, "wait": 20})) for cursor in cursors]
         await asyncio.sleep(1)
         asked = len(store.log.asked)
         store.log.end_session(b"x" * 16, time.time())
@@ -589,7 +589,7 @@ async def test_a_page_that_brings_nothing_does_not_end_a_wait():
     house = made("starlette", "shared")
     async with running(house) as client:
         cursor = (await client.get(PATH)).json()["cursor"]
-        (task,) = await asking(client, cursor, 0.6)
+        (task,) = await asking(client, cursor, 20)
         house.issuer._remember(b"y" * 16, house.clock())
         await asyncio.sleep(0.2)
         assert not task.done()

@@ -1,7 +1,6 @@
 """Who follows the log of a store: in this process, and in another one."""
 
 import asyncio
-import multiprocessing
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ from stagedoor import Issuer, KeySet, Peppers
 from stagedoor.errors import RevocationsStale, TokenRevoked
 from stagedoor.revocation import Page, Record, Revocations
 from stagedoor.stores.sql import SQLStore, SyncSQLStore
+from stores.processes import anew
 
 ROUNDS = 5
 FORKED = """
@@ -110,9 +110,8 @@ async def _refused(verifier: Any, token: str, awake: Awake, seconds: float) -> N
 
 def two_processes(url: str) -> float:
     """One ends, again and again, and another one follows; the longest time from the one to the other, in seconds."""
-    spawn = multiprocessing.get_context("spawn")
-    ready, heard = spawn.Queue(), spawn.Queue()
-    process = spawn.Process(target=_follow, args=(url, ready, heard))
+    ready, heard = anew.Queue(), anew.Queue()
+    process = anew.Process(target=_follow, args=(url, ready, heard))
     process.start()
     ready.get(timeout=60)
     store, longest = SyncSQLStore(url), 0.0

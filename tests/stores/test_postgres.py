@@ -440,8 +440,11 @@ async def test_a_server_that_stands_still(url: str, postgres: "Postgres", monkey
     sync_store.close()
 
 
-async def test_a_row_that_somebody_holds(store: SQLStore, url: str):
+async def test_a_row_that_somebody_holds(url: str, monkeypatch: pytest.MonkeyPatch):
     """A rotation that waits for a lock is a StoreError in seconds, and nothing is written."""
+    assert "lock_timeout=5s" in connections._OPTIONS
+    monkeypatch.setattr(connections, "_OPTIONS", connections._OPTIONS.replace("lock_timeout=5s", "lock_timeout=300ms"))
+    store = SQLStore(url)
     row = session()
     await store.open(row, limit=9, now=time.time())
     with psycopg.connect(url) as holder:
@@ -449,6 +452,7 @@ async def test_a_row_that_somebody_holds(store: SQLStore, url: str):
         with pytest.raises(StoreError, match="LockNotAvailable"):
             await store.rotate(presented(row), 0.0)
     assert (await store.rotate(presented(row), 0.0)).outcome is Outcome.ROTATED
+    await store.close()
 
 
 async def test_more_ask_than_there_are_connections(url: str, monkeypatch: pytest.MonkeyPatch):

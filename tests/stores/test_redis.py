@@ -24,7 +24,7 @@ from stagedoor.encoding import encode
 from stagedoor.errors import SessionUnreadable, StoreError
 from stagedoor.revocation import EXPECTED, MARGIN
 from stagedoor.session import KEPT_DEAD, Outcome, Presented
-from stagedoor.stores.redis import RedisStore, SyncRedisStore, link, sessions
+from stagedoor.stores.redis import RedisStore, SyncRedisStore, link, records, sessions
 from stagedoor.stores.redis.row import pack
 from stagedoor.testing.contract import StoreContract, SyncStoreContract
 from stores.processes import six_processes_that_start_at_once, six_processes_with_one_token
@@ -533,8 +533,10 @@ async def test_a_redis_that_evicts_is_refused_with_await(evicting: None, url: st
 # Revocations that replicas know of.
 
 
-def test_a_revocation_waits_for_replicas(own: Redis, tmp_path: Path):
+def test_a_revocation_waits_for_replicas(own: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Revoked but not acknowledged is StoreError, as often as it is asked; once a replica has it the repeated call succeeds."""
+    for module in (records, sessions):
+        monkeypatch.setattr(module, "ACKNOWLEDGED_IN", 50)
     store = SyncRedisStore(own.url, replicas=1)
     alone, others, limited = login(store, a_session()), login(store, a_session(subject="bob")), login(store, a_session(subject="eve"))
     reused = store.rotate(presented(alone), 0.0).session
@@ -554,6 +556,7 @@ def test_a_revocation_waits_for_replicas(own: Redis, tmp_path: Path):
     with pytest.raises(StoreError, match="replicas"):  # it is there, and has not said that it has it
         store.revoke(alone.id, "logout", 0.0)
     os.kill(replica.pid, signal.SIGCONT)
+    monkeypatch.undo()
     assert not store.revoke(alone.id, "logout", 0.0)
     assert store.revoke_subject("bob", "all", 0.0) == []
     with replica.client(decode_responses=False) as copy, own.client(decode_responses=False) as master:
@@ -565,7 +568,8 @@ def test_a_revocation_waits_for_replicas(own: Redis, tmp_path: Path):
 def test_an_unacknowledged_revocation_stays_in_the_list(own: Redis, monkeypatch: pytest.MonkeyPatch):
     """While no replica has acknowledged it, a revoked session does not leave its subject's list, however old it is."""
     monkeypatch.setattr(sessions, "GRACE", 0.0)
-    monkeypatch.setattr(sessions, "ACKNOWLEDGED_IN", 50)
+    for module in (records, sessions):
+        monkeypatch.setattr(module, "ACKNOWLEDGED_IN", 50)
     store, careless = SyncRedisStore(own.url, replicas=1), SyncRedisStore(own.url)
     row = login(store, a_session())
     careless.revoke(row.id, "logout", 0.0)
@@ -580,7 +584,9 @@ def test_an_unacknowledged_revocation_stays_in_the_list(own: Redis, monkeypatch:
     careless.close()
 
 
-async def test_a_revocation_on_a_cluster_waits_for_replicas(redis_cluster: Cluster, redis_cluster_url: str):
+async def test_a_revocation_on_a_cluster_waits_for_replicas(
+    redis_cluster: Cluster, redis_cluster_url: str, monkeypatch: pytest.MonkeyPatch
+):
     """On a cluster the replicas of each session's own master are waited for; one that hangs is StoreError for its sessions only."""
     store = RedisStore(redis_cluster_url, replicas=1)
     rows = [a_session() for _ in range(18)]
@@ -589,6 +595,8 @@ async def test_a_revocation_on_a_cluster_waits_for_replicas(redis_cluster: Clust
     masters = redis_cluster.masters_now()
     hanging = next(node for node in redis_cluster.nodes if node not in masters)
     os.kill(hanging.pid, signal.SIGSTOP)
+    for module in (records, sessions):
+        monkeypatch.setattr(module, "ACKNOWLEDGED_IN", 200)
     try:
         acknowledged = 0
         for row in rows:
@@ -596,6 +604,7 @@ async def test_a_revocation_on_a_cluster_waits_for_replicas(redis_cluster: Clust
                 acknowledged += await store.revoke(row.id, "logout", 0.0)
     finally:
         os.kill(hanging.pid, signal.SIGCONT)
+    monkeypatch.undo()
     assert 0 < acknowledged < len(rows)
     assert {(await store.get(row.id)).reason for row in rows} == {"logout"}
     redis_cluster.wait()

@@ -528,7 +528,15 @@ def test_what_ended_long_ago_is_not_told_again(without_margin: None, on_own: Syn
     assert heard(on_own, cursor) == set()
 
 
-def test_a_record_waits_for_replicas(own: Redis, tmp_path: Path):
+@pytest.fixture
+def replicas_are_waited_for_briefly(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Until it is called."""
+    for module in (records, sessions):
+        monkeypatch.setattr(module, "ACKNOWLEDGED_IN", 100)
+    return monkeypatch.undo
+
+
+def test_a_record_waits_for_replicas(own: Redis, tmp_path: Path, replicas_are_waited_for_briefly: Callable[[], None]):
     """With `replicas` a key, an issuer and a session are said to be revoked when a replica has the record too."""
     store = SyncRedisStore(own.url, replicas=1)
     row = login(store, a_session())
@@ -542,6 +550,7 @@ def test_a_record_waits_for_replicas(own: Redis, tmp_path: Path):
             call()
     assert heard(store, None) == {"kid-1", "https://auth.example", encode(row.id)}  # whoever listens has heard of it
     replica = own.replica(tmp_path / "replica")
+    replicas_are_waited_for_briefly()
     for call in calls:
         call()
         assert replica.call("XLEN", "stagedoor:{r}:log") == own.call("XLEN", "stagedoor:{r}:log")
@@ -549,7 +558,9 @@ def test_a_record_waits_for_replicas(own: Redis, tmp_path: Path):
     replica.stop()
 
 
-def test_a_record_on_a_cluster_waits_for_a_replica_of_its_own_node(redis_cluster: Cluster, redis_cluster_url: str):
+def test_a_record_on_a_cluster_waits_for_a_replica_of_its_own_node(
+    redis_cluster: Cluster, redis_cluster_url: str, monkeypatch: pytest.MonkeyPatch
+):
     """Whichever node a session is on: where the replica of the log's node hangs, its end is not answered."""
     store = SyncRedisStore(redis_cluster_url, replicas=1)
     rows = [login(store, a_session()) for _ in range(6)]
@@ -557,12 +568,15 @@ def test_a_record_on_a_cluster_waits_for_a_replica_of_its_own_node(redis_cluster
     master = home(redis_cluster)
     hanging = next(node for node in redis_cluster.nodes if node.info("replication").get("master_port") == master.port)
     os.kill(hanging.pid, signal.SIGSTOP)
+    for module in (records, sessions):
+        monkeypatch.setattr(module, "ACKNOWLEDGED_IN", 100)
     try:
         for row in rows:
             with pytest.raises(StoreError, match="replicas"):
                 store.revoke(row.id, "logout", 0.0)
     finally:
         os.kill(hanging.pid, signal.SIGCONT)
+    monkeypatch.undo()
     redis_cluster.wait()
     for row in rows:
         store.revoke(row.id, "logout", 0.0)
