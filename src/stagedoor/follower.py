@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 
+from stagedoor import watch
 from stagedoor.errors import RevocationsStale
 from stagedoor.flight import Flight
 from stagedoor.lifetime import seconds
@@ -113,7 +114,7 @@ class Follower:
                 self._in_trouble = True
                 _log.warning("revocations are not heard, and guards refuse until they are: %s", _told(error))
             pause = self._heartbeat
-        self._watch.pause(pause - (uptime() - began))
+        watch.pause(pause - (uptime() - began))
 
     def _turn(self, wait: float) -> None:
         try:

@@ -19,6 +19,21 @@ _AGAIN = 0.05
 """Seconds after which who is under way is woken again: it may have been about to wait."""
 
 
+class _Own(threading.local):
+    """What a thread has for itself."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+
+
+_own = _Own()
+
+
+def pause(seconds: float) -> None:
+    """In `tend`: wait so long, or until the thread that calls it is to end."""
+    _own.stopped.wait(max(0.0, seconds))
+
+
 class Watched(Protocol):
     """What is called."""
 
@@ -60,10 +75,6 @@ class Watch:
                 wake()
             thread.join(left if wake is None else min(left, _AGAIN))
 
-    def pause(self, seconds: float) -> None:
-        """For what is called: wait so long, or until it is to be called no more."""
-        self._stopped.wait(max(0.0, seconds))
-
     def go_on(self) -> None:
         """In a child of a fork: the parent's thread is not there, and nobody may be left to release its lock."""
         self._lock = threading.Lock()
@@ -95,6 +106,7 @@ def _begin_again() -> None:
 
 
 def _run(owner: weakref.ref[Watched], stopped: threading.Event, interval: float) -> None:
+    _own.stopped = stopped
     while not stopped.wait(interval):
         watched = owner()
         if watched is None:
