@@ -19,8 +19,8 @@ FLOORS = {
         ["encoding", "lifetime", "scope", "algorithms", "signer", "entry", "secret_file", "vault", "watch", "ring", "flight", "follower"], 2
     ),
     **dict.fromkeys(["key_policy", "jwk", "der", "keys", "claims", "refresh_token", "session", "revocation", "event"], 3),
-    "jws": 4,
-    **dict.fromkeys(["access_token", "trusted_issuer", "keyset"], 5),
+    **dict.fromkeys(["jws", "layout"], 4),
+    **dict.fromkeys(["seen_tokens", "access_token", "trusted_issuer", "keyset"], 5),
     **dict.fromkeys(["verifier", "draft", "token_pair", "parts", "endings", "flows", "issuer"], 6),
     **dict.fromkeys(["remote_document", "discovery", "published_keys", "jwks", "stores", "guards"], 7),
     **dict.fromkeys(["endpoints", "feeds", "client", "testing"], 8),

@@ -6,10 +6,11 @@ Never knows a store, a request or where the time comes from.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 
 import msgspec
+from msgspec import structs
 
 from stagedoor import jws
 from stagedoor.claims import (
@@ -23,9 +24,12 @@ from stagedoor.claims import (
     text_claim,
     time_claim,
 )
+from stagedoor.encoding import MAX_TOKEN, decode_object
 from stagedoor.errors import AuthError, ClaimRejected, KeySetUnavailable, RevocationsStale, StepUpRequired, TokenExpired, UnknownKey
+from stagedoor.layout import Layouts
 from stagedoor.revocation import Revocations
 from stagedoor.scope import Scope
+from stagedoor.seen_tokens import SeenTokens
 from stagedoor.trusted_issuer import Expected, TrustedKey
 
 if TYPE_CHECKING:
@@ -41,8 +45,7 @@ RESERVED = frozenset({"iss", "aud", "sub", "client_id", "iat", "exp", "nbf", "jt
 """Claims that Stagedoor writes or that change what a token is; an application cannot set them."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccessToken(Generic[C]):
+class AccessToken(msgspec.Struct, Generic[C], frozen=True, gc=False):
     """One verified access token. `claims` is the whole payload: a Claims mapping, or the application's own msgspec.Struct."""
 
     subject: str
@@ -92,6 +95,7 @@ def draft(
 ) -> str:
     """An access token (RFC 9068 section 2) before `key` has signed it. Times in Unix seconds."""
     payload: dict[str, Any] = {
+        **claims,
         "iss": issuer,
         "aud": audience,
         "sub": subject,
@@ -104,7 +108,12 @@ def draft(
     }
     if scope:
         payload["scope"] = str(scope)
-    return jws.draft(key, ACCESS_TOKEN_TYP, {**claims, **payload})
+    return jws.draft(key, ACCESS_TOKEN_TYP, payload)
+
+
+def _those(named: Any, audience: Mapping[object, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """All that `aud` names, a list where one of these is among them."""
+    return named if type(named) is tuple and any(each in audience for each in named) else None
 
 
 class Learns(Protocol):
@@ -120,7 +129,7 @@ class Reader(Generic[C]):
     `expected` is what they must say of themselves; None: of several issuers, and each key found is a TrustedKey, which says it.
     """
 
-    __slots__ = ("_claims", "_clock", "_expected", "_keys", "revocations")
+    __slots__ = ("_claims", "_clock", "_expected", "_keys", "_layouts", "_read_claims", "_seen", "revocations")
 
     def __init__(
         self,
@@ -137,19 +146,36 @@ class Reader(Generic[C]):
         self._expected = expected
         self._keys = keys
         self._claims = claims
+        self._read_claims: Callable[[bytes], C] | None = None if claims is Claims else msgspec.json.Decoder(claims).decode
+        self._layouts = Layouts()
         self._clock = clock
+        self._seen: SeenTokens[AccessToken[C]] = SeenTokens(keys)
 
     def verify(self, token: str) -> AccessToken[C]:
         """The access token in this text, or TokenError: MalformedToken, AlgorithmNotAllowed, UnknownKey, BadSignature, then
         ClaimRejected (TokenExpired, TokenNotYetValid), then TokenRevoked. No I/O, no scope: what a route asks for is the guard's.
         RevocationsStale where what is known of revocations is too old: `revocations.hear()` waits for more, verify_async by itself.
         """
+        now = self._clock()
+        # What is longer than any token is not even hashed.
+        seen = self._seen.find(token, now) if type(token) is str and len(token) <= MAX_TOKEN else None
+        if seen is not None:
+            self.revocations.check(seen, now)
+            # The application's own claims may be altered by whoever has them: each time they are made anew.
+            return seen if self._read_claims is None else structs.replace(seen, claims=self._typed(jws.payload_of(token)))
         if not isinstance(token, str):
             raise TypeError("verify takes the token as text")
-        now = self._clock()
-        signed = jws.verify(token, self._keys, now)
-        access_token = self._accept(signed, now)
+        state = self._seen.state()
+        signed = jws.verify(token, self._keys, now, self._layouts.read)
+        access_token = self._accept_usual(signed, now)
+        if access_token is not None:
+            nbf = signed.payload.nbf
+        else:
+            access_token, nbf = self._accept_unusual(signed, now)
         self.revocations.check(access_token, now)
+        # Else its key cannot be asked for by its name, or `iat` does not tell from when it may be used.
+        if signed.named == access_token.key_id and nbf <= access_token.issued_at:
+            self._seen.add(token, access_token, state, signed.key, now)
         return access_token
 
     async def verify_async(self, token: str) -> AccessToken[C]:
@@ -157,6 +183,12 @@ class Reader(Generic[C]):
 
         And where what is known of revocations is too old, or nothing is known yet, their source is asked.
         """
+        try:
+            return self.verify(token)
+        except (UnknownKey, KeySetUnavailable, RevocationsStale):
+            return await self._verify_learning(token)
+
+    async def _verify_learning(self, token: str) -> AccessToken[C]:
         try:
             return await self._verify_heard(token)
         except (UnknownKey, KeySetUnavailable) as error:
@@ -196,9 +228,44 @@ class Reader(Generic[C]):
         if not -FUTURE_LEEWAY <= age <= max_age:
             raise StepUpRequired(max_age)
 
-    def _accept(self, signed: jws.Signed, now: float) -> AccessToken[C]:
-        payload = signed.payload
+    def _accept_usual(self, signed: jws.Signed[Any], now: float) -> AccessToken[C] | None:
+        """What nearly all tokens look like, and only ever accepted: None is no refusal, that is said by the other one."""
+        said = signed.payload
+        if type(said) is dict:
+            return None
+        expected: Expected = self._expected or signed.key.expected  # type: ignore[attr-defined]  # without one a key is a TrustedKey
+        issuer, audience, kinds, subject = expected.usual
+        named = audience.get(said.aud)
+        if named is None:
+            named = _those(said.aud, audience)
+        soon = now + FUTURE_LEEWAY
+        if not (
+            named is not None
+            and signed.kind in kinds
+            and said.iss == issuer
+            and now < said.exp
+            and said.iat <= soon
+            and said.nbf <= soon
+            and type(said.sub) is subject
+            and said.sub != ""
+            and (said.is_complete or not expected.complete)
+        ):
+            return None
+        try:
+            scope = _scope_of(said.scope)
+        except ValueError:
+            return None
+        # What stands twice is kept once: many tokens are remembered.
+        client_id = said.client_id if not named or said.client_id != named[0] else named[0]
+        auth_time = said.auth_time if said.auth_time != said.iat else said.iat
+        sub: str = said.sub if type(said.sub) is str else str(said.sub)
+        claims: Any = Claims(signed.text) if self._read_claims is None else self._typed(signed.text)
+        return AccessToken(sub, said.sid, scope, client_id, said.jti, said.iat, said.exp, auth_time, issuer, named, signed.kid, claims)
+
+    def _accept_unusual(self, signed: jws.Signed[Any], now: float) -> tuple[AccessToken[C], int]:
+        """One claim after the other, in their order: the token that does not look like most, and its `nbf`; and why one is refused."""
         expected = self._expected or cast(TrustedKey, signed.key).expected
+        payload = signed.payload if type(signed.payload) is dict else decode_object(signed.text)
         jws.check_typ(signed, expected.typ)
         check_issuer(payload, expected.issuer)
         named = check_audience(payload, expected.audience)
@@ -207,7 +274,7 @@ class Reader(Generic[C]):
             # Bound to a key of its holder (RFC 7800): to take it as a plain bearer token would undo the binding.
             raise ClaimRejected("cnf", "sender-bound tokens are not accepted as bearer tokens")
         text, moment = (text_claim, time_claim) if expected.complete else (_text_or_none, _moment_or_none)
-        return AccessToken(
+        token = AccessToken(
             subject=_number_as_text(payload, "sub") if expected.numeric_subject else text_claim(payload, "sub"),
             session_id=text(payload, "sid"),
             scope=_scope(payload),
@@ -219,8 +286,17 @@ class Reader(Generic[C]):
             issuer="" if expected.issuer is ABSENT else expected.issuer,
             audience=named,
             key_id=signed.kid,
-            claims=_typed(payload, self._claims),
+            claims=self._typed(signed.text),
         )
+        return token, payload.get("nbf", 0)
+
+    def _typed(self, text: bytes) -> C:
+        if self._read_claims is None:
+            return Claims(text)  # type: ignore[return-value]
+        try:
+            return self._read_claims(text)
+        except msgspec.MsgspecError as error:
+            raise ClaimRejected("claims", f"not a {self._claims.__name__}: {error}") from None
 
 
 def _text_or_none(payload: Mapping[str, Any], name: str) -> str:
@@ -244,15 +320,10 @@ def _scope(payload: Mapping[str, Any]) -> Scope:
     if not isinstance(text, str):
         raise ClaimRejected("scope", "not a text")
     try:
-        return Scope.parse(text)
+        return _scope_of(text)
     except ValueError:
         raise ClaimRejected("scope", "not a list of scope tokens") from None
 
 
-def _typed(payload: dict[str, Any], claims_type: type[C]) -> C:
-    if claims_type is Claims:
-        return Claims(payload)  # type: ignore[return-value]
-    try:
-        return msgspec.convert(payload, claims_type)
-    except msgspec.ValidationError as error:
-        raise ClaimRejected("claims", f"not a {claims_type.__name__}: {error}") from None
+_scope_of = lru_cache(maxsize=256)(Scope.parse)
+"""Of verified tokens alone, which have few different ones."""

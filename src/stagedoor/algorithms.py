@@ -13,9 +13,14 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from stagedoor.errors import KeyRejected
+
+
+def _as_it_is(key: Any) -> Any:
+    return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,11 @@ class Algorithm:
     smallest: int
     """Bits that a key must have at least: of the modulus for RSA, of the secret for oct."""
     sign: Callable[[Any, bytes], bytes]
-    """(private key or secret, data) -> signature."""
+    """(prepared private key or secret, data) -> signature."""
     verify: Callable[[Any, bytes, bytes], bool]
-    """(public key or secret, data, signature) -> whether it holds."""
+    """(prepared public key or secret, data, signature) -> whether it holds."""
+    prepare: Callable[[Any], Any] = _as_it_is
+    """A key or secret, as `sign` and `verify` take it: once for each key, because it can cost more than they do."""
 
 
 def algorithm(name: object) -> Algorithm:
@@ -46,15 +53,22 @@ def algorithm(name: object) -> Algorithm:
 
 
 def _hmac(bits: int) -> Algorithm:
-    digest = f"sha{bits}"
+    chosen = _HASHES[bits]
 
-    def sign(secret: bytes, data: bytes) -> bytes:
-        return hmac.digest(secret, data, digest)
+    def prepare(secret: bytes) -> HMAC:
+        return HMAC(secret, chosen)  # the two blocks that the secret alone fills are hashed here, and never again
 
-    def verify(secret: bytes, data: bytes, signature: bytes) -> bool:
-        return hmac.compare_digest(hmac.digest(secret, data, digest), signature)
+    def sign(prepared: HMAC, data: bytes) -> bytes:
+        context = prepared.copy()
+        context.update(data)
+        return context.finalize()
 
-    return Algorithm(f"HS{bits}", frozenset({f"HS{bits}"}), "oct", None, bits, sign, verify)
+    def verify(prepared: HMAC, data: bytes, signature: bytes) -> bool:
+        context = prepared.copy()
+        context.update(data)
+        return hmac.compare_digest(context.finalize(), signature)
+
+    return Algorithm(f"HS{bits}", frozenset({f"HS{bits}"}), "oct", None, bits, sign, verify, prepare)
 
 
 def _rsa(name: str, bits: int, pad: padding.AsymmetricPadding) -> Algorithm:
@@ -84,14 +98,23 @@ def _ecdsa(bits: int, curve: str, width: int) -> Algorithm:
         # The raw form has one width (RFC 7518 section 3.4); DER, which has others, is no signature here.
         if len(signature) != 2 * width:
             return False
-        r, s = int.from_bytes(signature[:width], "big"), int.from_bytes(signature[width:], "big")
+        numbers = _der_integer(signature[:width]) + _der_integer(signature[width:])
+        length = len(numbers)
         try:
-            public.verify(encode_dss_signature(r, s), data, scheme)
+            public.verify(b"\x30%b%c%b" % (b"\x81" if length > 127 else b"", length, numbers), data, scheme)
         except InvalidSignature:
             return False
         return True
 
     return Algorithm(f"ES{bits}", frozenset({f"ES{bits}"}), "EC", curve, 256, sign, verify)
+
+
+def _der_integer(number: bytes) -> bytes:
+    """What ECDSA-Sig-Value is made of (RFC 3279 section 2.2.3); by way of Python's integers it takes three times as long."""
+    number = number.lstrip(b"\0")
+    if not number or number[0] > 127:
+        number = b"\0" + number
+    return b"\x02%c%b" % (len(number), number)
 
 
 def _ed25519(name: str) -> Algorithm:

@@ -5,9 +5,9 @@ Never knows what a payload means. Reading order is the security order: size, for
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from stagedoor.algorithms import ALGORITHMS, Algorithm
 from stagedoor.claims import ABSENT, Absent
 from stagedoor.encoding import MAX_TOKEN, decode, decode_object, encode
 from stagedoor.errors import AlgorithmNotAllowed, BadSignature, ClaimRejected, MalformedToken, UnknownKey
+
+P = TypeVar("P")
 
 _MAX_KID = 255
 
@@ -56,14 +58,33 @@ class KeyFinder(Protocol):
         """The key of this `kid`, if it is accepted at this moment. None: the token names no key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(msgspec.Struct, Generic[P], frozen=True, gc=False):
     """What a verified token says: its key's name, its kind and its payload, all under the signature; and the key that verified it."""
 
     kid: str
     typ: str | None
-    payload: dict[str, Any]
-    key: VerifyingKey = field(compare=False, repr=False)
+    payload: P
+    key: VerifyingKey
+    named: str | None
+    """The `kid` that the token itself gives."""
+    kind: str | None
+    """`typ` in lower case and without the media type's prefix; None where it is not there, "" where it is no ASCII."""
+    text: bytes
+    """The payload as it was written."""
+
+
+class _Header(msgspec.Struct, frozen=True, gc=False):
+    alg: str
+    kid: str | None
+    typ: Any
+    kind: str | None
+    is_sound: bool
+    """Whether `typ` is a text, or not there: who has not signed the token is not told."""
+
+
+_known: dict[str, _Header] = {}
+"""The headers of tokens whose signature held, by their text: what that says never changes, and few issuers write more than one."""
+_MOST_KNOWN = 1000
 
 
 def sign(key: SigningKey, typ: str, payload: object) -> str:
@@ -74,8 +95,12 @@ def sign(key: SigningKey, typ: str, payload: object) -> str:
 
 def draft(key: SigningKey, typ: str, payload: object) -> str:
     """The token without its signature, which is what `key` is to sign, in ASCII (RFC 7515 section 5.1)."""
-    header = msgspec.json.encode({"alg": key.algorithm.name, "kid": key.kid, "typ": typ})
-    return f"{encode(header)}.{encode(msgspec.json.encode(payload))}"
+    return f"{_written(key.algorithm.name, key.kid, typ)}.{encode(msgspec.json.encode(payload))}"
+
+
+@lru_cache(maxsize=256)
+def _written(alg: str, kid: str, typ: str) -> str:
+    return encode(msgspec.json.encode({"alg": alg, "kid": kid, "typ": typ}))
 
 
 def complete(text: str, signature: bytes) -> str:
@@ -83,35 +108,40 @@ def complete(text: str, signature: bytes) -> str:
     return f"{text}.{encode(signature)}"
 
 
-def verify(token: str, keys: KeyFinder, now: float) -> Signed:
-    """What `token` says, if a key of `keys` signed it.
+def verify(token: str, keys: KeyFinder, now: float, read: Callable[[bytes], P] = decode_object) -> Signed[P]:  # type: ignore[assignment]
+    """What `token` says, if a key of `keys` signed it; its payload as `read` makes it of the text.
 
     Raises MalformedToken, AlgorithmNotAllowed, UnknownKey, BadSignature. Nothing of the payload is parsed before the signature holds.
     A token without `kid` has a key only where `keys` knows one for it (RFC 7515 section 4.1.4 makes `kid` optional).
     """
-    header, signed, payload, signature = _split(token)
-    name = header.get("alg")
-    if not isinstance(name, str) or name not in ALGORITHMS:
-        raise AlgorithmNotAllowed("the header's alg is none of ours")
-    kid = header.get("kid")
-    if (kid is not None or "kid" in header) and (not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID):
-        raise UnknownKey("the header has no usable kid")
-    key = keys.find(kid, now)
-    if key is None and kid is None:
+    head, data, payload, signature = _split(token)
+    known = _known.get(head)
+    header = _read(head) if known is None else known
+    key = keys.find(header.kid, now)
+    if key is None and header.kid is None:
         raise UnknownKey("the token names no key; TrustedIssuer(…, kid=ABSENT) accepts such tokens of one issuer")
     if key is None:
-        raise UnknownKey("no key of this kid is accepted", kid=kid)
-    if name not in key.algorithm.names:
+        raise UnknownKey("no key of this kid is accepted", kid=header.kid)
+    if header.alg not in key.algorithm.names:
         raise AlgorithmNotAllowed(f"key {key.kid} is for {key.algorithm.name}")
-    if not key.verify(signed, decode(signature)):
+    if not key.verify(data, decode(signature)):
         raise BadSignature
-    typ = header.get("typ")
-    if not isinstance(typ, str) and (typ is not None or "typ" in header):
-        raise MalformedToken("typ is not a text")
-    return Signed(key.kid, typ, decode_object(decode(payload)), key)
+    if known is None:
+        if not header.is_sound:
+            raise MalformedToken("typ is not a text")
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[head] = header
+    text = decode(payload)
+    return Signed(key.kid, header.typ, read(text), key, header.kid, header.kind, text)
 
 
-def check_typ(signed: Signed, typ: str | Collection[str] | Absent) -> None:
+def payload_of(token: str) -> bytes:
+    """The payload of a token that was verified before, as it was written."""
+    return decode(token.split(".", 2)[1])
+
+
+def check_typ(signed: Signed[Any], typ: str | Collection[str] | Absent) -> None:
     """The kind must be this one or one of these, in lower case, with or without the media type's prefix; or it must not be said.
 
     Else ClaimRejected (RFC 8725 section 3.11).
@@ -121,25 +151,44 @@ def check_typ(signed: Signed, typ: str | Collection[str] | Absent) -> None:
             raise ClaimRejected("typ", "there, though this issuer's tokens lack it")
         return
     kinds = (typ,) if isinstance(typ, str) else typ
-    # ASCII alone: in lower case the Kelvin sign would be a k.
-    if signed.typ is None or not signed.typ.isascii() or signed.typ.lower().removeprefix("application/") not in kinds:
+    if signed.kind not in kinds:
         # What it says is told: it is a header's, and nobody's data.
         raise ClaimRejected("typ", f"{signed.typ!r:.40}, not {' or '.join(sorted(kinds))}")
 
 
 def read_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and payload of a token that nobody has verified: to look at, never to act on. MalformedToken."""
-    header, _, payload, _ = _split(token)
-    return header, decode_object(decode(payload))
+    head, _, payload, _ = _split(token)
+    return _members(head), decode_object(decode(payload))
 
 
-def _split(token: str) -> tuple[dict[str, Any], bytes, str, str]:
+def _split(token: str) -> tuple[str, bytes, str, str]:
     if len(token) > MAX_TOKEN:
         raise MalformedToken(f"over {MAX_TOKEN} bytes")
-    parts = token.split(".", 3)
-    if len(parts) != 3 or not token.isascii():
+    text, _, signature = token.rpartition(".")
+    head, dot, payload = text.partition(".")
+    if not dot or "." in payload or not token.isascii():
         raise MalformedToken("not three parts of ASCII")
-    header = decode_object(decode(parts[0]))
+    return head, text.encode("ascii"), payload, signature
+
+
+def _members(head: str) -> dict[str, Any]:
+    header = decode_object(decode(head))
     if "crit" in header or "b64" in header:
         raise MalformedToken("critical header parameters are not understood")  # RFC 7515 section 4.1.11
-    return header, f"{parts[0]}.{parts[1]}".encode("ascii"), parts[1], parts[2]
+    return header
+
+
+def _read(head: str) -> _Header:
+    header = _members(head)
+    alg = header.get("alg")
+    if not isinstance(alg, str) or alg not in ALGORITHMS:
+        raise AlgorithmNotAllowed("the header's alg is none of ours")
+    kid = header.get("kid")
+    if (kid is not None or "kid" in header) and (not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID):
+        raise UnknownKey("the header has no usable kid")
+    typ, kind = header.get("typ"), None
+    if isinstance(typ, str):
+        # ASCII alone: in lower case the Kelvin sign would be a k.
+        kind = typ.lower().removeprefix("application/") if typ.isascii() else ""
+    return _Header(alg, kid, typ, kind, kind is not None or "typ" not in header)

@@ -11,7 +11,8 @@ import inspect
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -36,7 +37,7 @@ class Key:
     Built by `generate`, `from_secret`, `from_pem`, `from_der`, `from_jwk` and `from_signer`; each refuses a weak key with KeyRejected.
     """
 
-    __slots__ = ("_private", "_public", "algorithm", "kid", "signer")
+    __slots__ = ("_private", "_public", "_signs", "algorithm", "kid", "signer", "verify")
 
     def __init__(self, row: Algorithm, public: Any, private: Any, kid: str | None = None, signer: Signer | None = None) -> None:
         check(row, public)
@@ -45,6 +46,9 @@ class Key:
         """What keeps the private part elsewhere and signs with it; None where it is here, or nowhere."""
         self._public = public
         self._private = private
+        self._signs = None if private is None else row.prepare(private)
+        self.verify: Callable[[bytes, bytes], bool] = partial(row.verify, row.prepare(public))
+        """(data, signature) -> whether the signature is this key's over the data."""
         if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= 255 and not _SURROGATE.search(kid)):
             raise KeyRejected("key_malformed", "kid is no text of 1 to 255 characters")
         self.kid = kid or self.thumbprint()
@@ -127,8 +131,8 @@ class Key:
 
     def sign(self, data: bytes) -> bytes:
         """The signature of `data`. TypeError for a key without its private part, or whose signer must be awaited; SigningFailed."""
-        if self._private is not None:
-            return self.algorithm.sign(self._private, data)
+        if self._signs is not None:
+            return self.algorithm.sign(self._signs, data)
         if self.signer is None:
             raise TypeError(f"key {self.kid} has no private part: it verifies only")
         with asking():
@@ -142,10 +146,6 @@ class Key:
     def taken(self, data: bytes, answer: object) -> bytes:
         """What the signer answered for `data`, once it holds under the public half, as a JWS carries it. SigningFailed."""
         return taken(self.algorithm, self._public, data, answer)
-
-    def verify(self, data: bytes, signature: bytes) -> bool:
-        """Whether `signature` is this key's over `data`."""
-        return self.algorithm.verify(self._public, data, signature)
 
     def jwk(self, *, private: bool = False) -> dict[str, Any]:
         """This key as a JWK; only with `private=True` does it hold what signs, and for a secret there is no other form."""
@@ -166,6 +166,9 @@ class Key:
         members = write(self.algorithm, self._public)
         canonical = json.dumps(members, sort_keys=True, separators=(",", ":"))
         return encode(hashlib.sha256(canonical.encode("ascii")).digest())
+
+    def __deepcopy__(self, memo: object) -> Key:
+        return self  # it never changes, and a secret's prepared form cannot be copied so
 
     def __repr__(self) -> str:
         where = " elsewhere" if self.signer is not None else "" if self.can_sign else " public"

@@ -187,7 +187,7 @@ class KeySet(Ring[Key]):
         if not isinstance(token, str):
             raise TypeError("verify takes the token as text")
         now = self._clock()
-        signed = jws.verify(token, self, now)
+        signed: jws.Signed[dict[str, Any]] = jws.verify(token, self, now)
         jws.check_typ(signed, typ)
         check_times(signed.payload, now)
         _check_texts(signed.payload)

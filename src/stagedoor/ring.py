@@ -69,7 +69,8 @@ class Ring(Generic[T]):
         self._trouble = False
         self._watch = Watch(self)
         self._lock, self._process = threading.Lock(), os.getpid()
-        self._known = self._checked(entries)
+        self.known = self._checked(entries)
+        """Replaced whole with each change: while it is the same object, whatever `find` has found is found again, until it ends."""
 
     @staticmethod
     def _written(value: T) -> Any:
@@ -124,7 +125,7 @@ class Ring(Generic[T]):
 
     def entries(self) -> tuple[Entry[T], ...]:
         """Every entry, the latest to start first."""
-        return self._known.entries
+        return self.known.entries
 
     def state(self, entry: Entry[T], now: float) -> str:
         """ "announced", "current", "old" or "gone" at this moment."""
@@ -144,10 +145,13 @@ class Ring(Generic[T]):
 
     def find(self, id_: object, now: float) -> T | None:
         """What has this id and has not ended; None where there is nothing."""
-        entry = self._known.by_id.get(id_)
+        entry = self.known.by_id.get(id_)
         if entry is None and self._look():
-            entry = self._known.by_id.get(id_)
-        return None if entry is None or entry.is_gone(now) else entry.value
+            entry = self.known.by_id.get(id_)
+        if entry is None:
+            return None
+        ends = entry.ends
+        return entry.value if ends is None or now < ends else None  # as is_gone, without a call: each token that is verified comes here
 
     def reload(self) -> bool:
         """Read anew what another process may have changed; whether it had.
@@ -157,11 +161,11 @@ class Ring(Generic[T]):
         if self._place is None:
             return False
         with self._own_lock():  # who read it earlier must not be done later
-            found = self._place.read(self._known.stamp)
+            found = self._place.read(self.known.stamp)
             if found is None:
                 return False
             stamp, content = found
-            before, self._known = self._known, self._checked(self._entries_of(content), stamp)
+            before, self.known = self.known, self._checked(self._entries_of(content), stamp)
         self._tell(before)
         return True
 
@@ -169,7 +173,7 @@ class Ring(Generic[T]):
         """Reload, and rotate if it is time; trouble is logged, once until it is over. The watch calls it every second."""
         try:
             self.reload()
-            if is_due(self._known.entries, self.schedule, self._clock()):
+            if is_due(self.known.entries, self.schedule, self._clock()):
                 self._change(self._rotated_if_due)
         except Exception as error:  # noqa: BLE001 - nobody is there to catch it
             if not self._trouble:
@@ -182,7 +186,7 @@ class Ring(Generic[T]):
 
     def _tell(self, before: _Known[T]) -> None:
         """Log what is new, and what has come to an early end."""
-        for entry in self._known.entries if before.entries else ():
+        for entry in self.known.entries if before.entries else ():
             was = before.by_id.get(entry.id)
             if was is None:
                 _log.info("%s: %s is announced, current from %s", self._place, entry.id, _moment(entry.starts))
@@ -214,8 +218,8 @@ class Ring(Generic[T]):
         """Replace the entries, which another process may have changed since we last looked; they are then known here."""
         if self._place is None:
             with self._own_lock():
-                changed = work(list(self._known.entries))
-                self._known = self._checked(changed)
+                changed = work(list(self.known.entries))
+                self.known = self._checked(changed)
             return changed
 
         def rewritten(content: bytes | None) -> bytes | None:
@@ -238,7 +242,7 @@ class Ring(Generic[T]):
         return changed
 
     def _current(self, now: float) -> Entry[T] | None:
-        return current(self._known.entries, now)
+        return current(self.known.entries, now)
 
     def _own_lock(self) -> threading.Lock:
         """The lock, another one in a forked child: there nobody may be left to release the parent's."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import cast
 
 from stagedoor.algorithms import Algorithm
@@ -31,6 +31,14 @@ class Expected:
     """Whether `client_id`, `iat`, `jti`, `sid` and `auth_time` must be there, as they are in each token of Stagedoor's own."""
     numeric_subject: bool = False
     """Whether `sub` is a whole number, and never a text."""
+    usual: tuple[str, dict[object, tuple[str, ...]], frozenset[str | None], type] = field(init=False, compare=False, repr=False)
+    """The same for who is in a hurry: issuer, each `aud` with all that it names, kinds, type of `sub`; "", () and None for ABSENT."""
+
+    def __post_init__(self) -> None:
+        issuer = "" if self.issuer is ABSENT else self.issuer
+        audience: dict[object, tuple[str, ...]] = {(): ()} if self.audience is ABSENT else {name: (name,) for name in self.audience}
+        kinds: frozenset[str | None] = frozenset({None}) if self.typ is ABSENT else frozenset(self.typ)
+        object.__setattr__(self, "usual", (issuer, audience, kinds, int if self.numeric_subject else str))
 
 
 @dataclass(frozen=True, slots=True)

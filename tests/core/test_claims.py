@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from stagedoor.claims import FUTURE_LEEWAY, Claims, check_audience, check_issuer, check_times, text_claim, time_claim
@@ -35,6 +36,33 @@ def test_claims_are_read_only():
         claims["a"] = 3  # type: ignore[index]
     with pytest.raises(AttributeError):
         claims.other = 1  # type: ignore[attr-defined]
+
+
+def test_claims_are_compared_as_a_mapping():
+    """They equal any mapping of the same members, and nothing else; neither the one nor the other is told by identity."""
+    claims, same = Claims({"a": [1]}), Claims(b'{"a":[1]}')
+    for other in (same, {"a": [1]}, claims):
+        assert (claims == other, claims != other, other == claims, other != claims) == (True, False, True, False)
+    for other in (Claims({"a": [2]}), {"a": [1], "b": 1}, {}, None, [("a", [1])], "a"):
+        assert (claims == other, claims != other, other == claims, other != claims) == (False, True, False, True)
+
+
+def test_claims_are_nobodys_to_alter():
+    """What somebody does to a list or an object in them does not reach them, however deep it is."""
+    said: dict[str, Any] = {"a": [1, {"b": [2]}], "c": {"d": [3]}}
+    claims = Claims(msgspec.json.encode(said))
+    claims["a"].append("x")
+    claims["a"][1]["b"].clear()
+    claims["c"]["e"] = "x"
+    for value in claims.values():
+        value.clear()
+    dict(claims)["c"]["d"].append("x")
+    assert claims == said
+
+
+def test_claims_show_their_names_only_however_they_are_shown():
+    """What rich prints, in a traceback too, tells no values."""
+    assert list(Claims({"sub": "ada", "n": 1}).__rich_repr__()) == [("sub", ...), ("n", ...)]
 
 
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])

@@ -217,6 +217,22 @@ HEAVY = [
 HEAVY += [
     fill(b'{"a":"' + b"[" * 17 + b'","b":"', unit, b'"}') for unit in (b"[", b"[]", b"]", b'\\"', b"\\\\", b"\\u00e9", b"\xe2\x82\xac")
 ]
+HEAVY += [
+    fill(b'{"a":[', unit, b'0],"z":"\\u0041"}')
+    for unit in (
+        b"1e300,",
+        b"-3e299,",
+        b"1e308,",
+        b"1.7976931348623157e308,",
+        b"1e23,",
+        b"1e-300,",
+        b"0.1,",
+        b"5e-324,",
+        b"[1e300],",
+        b'{"a":1e300},',
+    )
+]
+HEAVY += [fill(b'{"a":[', unit, b'"\xc3\xa9"],"z":"\\u0041"}') for unit in (b'"\xc3\xa9",', b'"\\n",', b'"x",')]
 HEAVY += [fill(b'{"a":[', unit, b"") for unit in (b"[", b"]", b'"', b"\\", b"{", b'{"":', b" ", b"\xff", b"[{")]
 HEAVY += [b"{" + b",".join(b'"%d":0' % n for n in range(700)) + b"}", fill(b"{", b" ", b"}")]
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -246,6 +247,12 @@ def test_the_name_of_a_secret_tells_nothing():
     jwk = {"kty": "oct", "k": encode(SECRET)}
     plain = encode(hashlib.sha256(json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()).digest())
     assert not plain.startswith(first.kid)
+
+
+@pytest.mark.parametrize("name", ["HS256", "ES256"])
+def test_a_key_within_what_is_copied(name: str):
+    """Settings that hold a key can be copied: the key, which never changes, is the same."""
+    assert deepcopy({"keys": [key(name)]}) == {"keys": [key(name)]}
 
 
 def test_nothing_secret_in_repr():

@@ -68,6 +68,8 @@ class Stagedoor:
             keys, verifier = self._readers(case.given)
             if case.kind == "access":
                 payload = dict(verifier.verify(case.token).claims)
+                if dict(verifier.verify(case.token).claims) != payload:
+                    return Verdict(False, "remembered otherwise", crash=True)
             else:
                 payload = dict(keys.verify(case.token, typ=KINDS["kind"], issuer=ISSUER, audience=AUDIENCE))
         except ClaimRejected as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from faults.log import ROOT
 
 _ROOTS = {"stagedoor": ROOT / "src", "fuzz": ROOT / "tests"}
-_OTHERS = ("PyJWT", "joserfc", "cryptography", "msgspec")
+_OTHERS = ("PyJWT", "joserfc", "cryptography", "msgspec", "pybase64")
 DIFFERENTIAL = ("fuzz.cases", "fuzz.judges", "fuzz.rules")
 COVERAGE = ("fuzz.targets", "fuzz.target")
 
