@@ -37,7 +37,7 @@ from stagedoor.endpoints.transport import COOKIE, Transports
 from stagedoor.endpoints.workers import Workers
 from stagedoor.errors import AuthError, BadCredentials, GrantError, InvalidRequest, InvalidScope, TokenRevoked
 from stagedoor.feeds.feed_keys import FeedKeys
-from stagedoor.guards.guard import Demand, Gate, ask
+from stagedoor.guards.guard import Demand, Gate, asking
 from stagedoor.guards.response import Response, json_response, refusal
 from stagedoor.issuer import Issuer
 from stagedoor.scope import Scope
@@ -98,8 +98,8 @@ class Endpoints:
         if not callable(authenticate):
             raise TypeError("authenticate is a callable: (username, password) -> Account or None")
         self.issuer = issuer
-        self._authenticate = authenticate
         self._workers = Workers(_THREADS, 4 * _THREADS)  # not the loop's own: a flood of logins must not starve the guards' checks
+        self._authenticate = asking(authenticate, self._workers.run)
         self._transports = Transports(issuer.name, origins)
         self._proxies = networks(proxies)
         self._throttle = throttle or Throttle(MemoryCounters(), clock=clock)
@@ -151,7 +151,7 @@ class Endpoints:
         self._transports.check_login(body.transport, request.headers)
         attempt = await self._throttle.attempt(body.username, client_address(request, self._proxies))
         try:
-            account = await ask(self._authenticate, body.username, body.password, threads=self._workers.run)
+            account = await self._authenticate(body.username, body.password)
         except AuthError as error:
             if error.status == 503:  # no password was looked at: who tries again must not be kept waiting for it
                 with suppress(AuthError):

@@ -11,7 +11,7 @@ from typing import Any
 from stagedoor.access_token import AccessToken
 from stagedoor.errors import AuthError
 from stagedoor.guards.channel import Channel
-from stagedoor.guards.guard import Gate, Verifies, ask, check_callable, require_true
+from stagedoor.guards.guard import Gate, Verifies, asking_whether
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import refusal
 
@@ -51,48 +51,62 @@ class GuardMiddleware:
         self._gate: Gate[Any] = Gate(verifier, origins=origins, cookie=cookie)
         self._exact = frozenset(path for path in paths if not path.endswith("/*"))
         self._below = tuple(path.removesuffix("*") for path in paths if path.endswith("/*"))
+        self._has_public = bool(paths)
         self._demand = self._gate.demand(tuple(scopes), strict=strict, max_age=max_age)
-        check_callable(check)
-        self._check = check
+        self._enter = self._gate.entrance(self._demand)
+        self._check = asking_whether(check)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] not in ("http", "websocket") or self._is_public(_route_path(scope)):
+        if scope["type"] != "http":
+            await self._guard_websocket(scope, receive, send)
+            return
+        if self._has_public and self._is_public(_route_path(scope)):
             await self._app(scope, receive, send)
             return
-        channel = None
         try:
-            if scope["type"] == "http":
+            token = self._enter(scope["headers"])
+            if token is None:
                 token = await self._gate.admit_async(scope["method"], Headers(scope["headers"]), self._demand)
-                await self._allow(token, scope)
-                scope["stagedoor.token"] = token
-            else:
-                channel = await Channel.open(self._gate, self._demand, lambda token: self._allow(token, scope), scope, receive, send)
+            if self._check is not None:
+                await self._check(token, scope)
         except AuthError as error:
             await refusal(error)(scope, receive, send)
             return
-        if channel is None:
+        scope["stagedoor.token"] = token
+        await self._app(scope, receive, send)
+
+    async def _guard_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket" or self._is_public(_route_path(scope)):  # the lifespan, say
             await self._app(scope, receive, send)
+            return
+
+        async def allow(token: AccessToken[Any]) -> None:
+            if self._check is not None:
+                await self._check(token, scope)
+
+        try:
+            channel = await Channel.open(self._gate, self._demand, allow, scope, receive, send)
+        except AuthError as error:
+            await refusal(error)(scope, receive, send)
             return
         try:
             await self._app(channel.scope, channel.receive, channel.send)
         finally:
             await channel.leave()
 
-    async def _allow(self, token: AccessToken[Any], scope: Scope) -> None:
-        if self._check is not None:
-            require_true(await ask(self._check, token, scope))
-
     def _is_public(self, path: str) -> bool:
         if path in self._exact:
             return True
+        if not path.startswith(self._below):
+            return False
         # "/public/../orders" is below no public path, whatever a server behind us makes of it.
         parts = path.split("/")
-        return path.startswith(self._below) and "" not in parts[1:-1] and "." not in parts and ".." not in parts
+        return "" not in parts[1:-1] and "." not in parts and ".." not in parts
 
 
 def _route_path(scope: Scope) -> str:
     """The path as routers see it: without the root path that an application is mounted at."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
-    return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
+    return path.removeprefix(root) if root and (path == root or path.startswith(f"{root}/")) else path

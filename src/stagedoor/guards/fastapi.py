@@ -17,12 +17,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from stagedoor.access_token import AccessToken, C
 from stagedoor.errors import AuthError
 from stagedoor.guards.channel import TOKEN, Channel, rechecking
-from stagedoor.guards.guard import REFUSED, Demand, Gate, ask, check_callable, require_true
+from stagedoor.guards.guard import REFUSED, Demand, Gate, asking_whether
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import Response, refusal
 
 Check = Callable[[Any, Request], Any]
 SocketCheck = Callable[[Any, WebSocket], Any]
+Ask = Callable[..., Awaitable[None]]
+"""Such a check as it is asked: it raises."""
 
 
 class GuardedSocket(WebSocket, Generic[C]):
@@ -70,27 +72,26 @@ class Guard(Gate[C]):
         login has become that old. `check(token, socket)` as of a request.
         """
         demand = self.demand(scopes, strict=strict, max_age=max_age)
-        check_callable(check)
+        ask = asking_whether(check)
         rechecking(self)
-        return cast("GuardedSocket[C]", Depends(_Handshake(self, demand, check)))
+        return cast("GuardedSocket[C]", Depends(_Handshake(self, demand, ask)))
 
     @property
     def __signature__(self) -> Any:
         """What FastAPI asks of a dependency: asked of the guard itself, it was put into Depends by mistake."""
         raise TypeError('guard() is the dependency: write Annotated[AccessToken, guard("orders:read")], without Depends')
 
-    @staticmethod
-    def _dependency(demand: Demand, check: Check | None, admit: Callable[..., Awaitable[Any]]) -> Any:
-        check_callable(check)
-        return Security(_Admission(demand, check, admit), scopes=sorted(demand.scope))
+    def _dependency(self, demand: Demand, check: Check | None, admit: Callable[..., Awaitable[Any]]) -> Any:
+        return Security(_Admission(self.entrance(demand), demand, asking_whether(check), admit), scopes=sorted(demand.scope))
 
 
 class _Admission(SecurityBase):
     """The dependency itself; FastAPI reads `model` and `scheme_name` for OpenAPI."""
 
-    def __init__(self, demand: Demand, check: Check | None, admit: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, enter: Callable[[Any], Any], demand: Demand, check: Ask | None, admit: Callable[..., Awaitable[Any]]) -> None:
         self.model = HTTPBearer(bearerFormat="JWT", description="An access token.")
         self.scheme_name = "AccessToken"
+        self._enter = enter
         self._demand = demand
         self._check = check
         self._admit = admit
@@ -98,13 +99,15 @@ class _Admission(SecurityBase):
     async def __call__(self, connection: HTTPConnection) -> Any:
         if not isinstance(connection, Request):
             raise TypeError('a WebSocket takes guard.websocket("orders:read")')
-        request = connection
+        scope = connection.scope
         try:
-            token = await self._admit(request.method, Headers(request.headers.raw), self._demand)
+            token = self._enter(scope["headers"])
+            if token is None:
+                token = await self._admit(scope["method"], Headers(scope["headers"]), self._demand)
             if self._check is not None and token is not None:
-                require_true(await ask(self._check, token, request))
+                await self._check(token, connection)
         except AuthError as error:
-            _answer_refusal(request, error)
+            _answer_refusal(connection, error)
             raise
         return token
 
@@ -112,7 +115,7 @@ class _Admission(SecurityBase):
 class _Handshake:
     """The dependency of an endpoint that speaks by WebSocket. It stays until the endpoint is done."""
 
-    def __init__(self, gate: Gate[Any], demand: Demand, check: SocketCheck | None) -> None:
+    def __init__(self, gate: Gate[Any], demand: Demand, check: Ask | None) -> None:
         self._gate = gate
         self._demand = demand
         self._check = check
@@ -124,7 +127,7 @@ class _Handshake:
 
         async def allow(token: AccessToken[Any]) -> None:
             if self._check is not None:
-                require_true(await ask(self._check, token, websocket))
+                await self._check(token, websocket)
 
         try:
             channel = await Channel.open(self._gate, self._demand, allow, websocket.scope, websocket.receive, websocket.send)

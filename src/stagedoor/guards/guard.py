@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
-from stagedoor.access_token import AccessToken, C
-from stagedoor.errors import GuardRefused, InsufficientScope, MissingToken, RevocationsStale
+from stagedoor.access_token import AccessToken, C, Reader
+from stagedoor.errors import GuardRefused, InsufficientScope, KeySetUnavailable, MissingToken, RevocationsStale, TokenError, UnknownKey
 from stagedoor.guards.bearer import bearer
 from stagedoor.guards.cookies import ACCESS_COOKIE, read_cookie
 from stagedoor.guards.cross_site import SAFE_METHODS, check_cross_site, origins_of
@@ -23,6 +23,9 @@ from stagedoor.scope import Scope
 
 REFUSED = "stagedoor.refused"
 """Where an ASGI scope keeps the refusal of a guard, for the handler that answers it."""
+
+_ADMITS = ("admit_async", "admit_optional_async", "_text", "_verify", "_satisfied")
+_VERIFIES = ("verify", "verify_async")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,41 @@ class Gate(Generic[C]):
         self._verify_async = getattr(verifier, "verify_async", None)
         self._origins = origins_of(origins)
         self._cookie = cookie
+
+    def entrance(self, demand: Demand) -> Callable[[Any], AccessToken[C] | None]:
+        """The short way in, made once a route: from the headers of an ASGI scope to the token, where nothing must be waited for.
+
+        It knows a plain bearer header alone, and refuses as admit_async does. None decides nothing: then admit_async is to be asked.
+        """
+        if demand.strict or not (_is_own(self, Gate, *_ADMITS) and _is_own(self.verifier, Reader, *_VERIFIES)):
+            return lambda headers: None
+        verify = self.verifier.verify
+        satisfied = None if demand == Demand() else self._satisfied
+
+        def enter(headers: Any) -> AccessToken[C] | None:
+            if type(headers) is not list:  # what can be read only once is left to be read
+                return None
+            value = None
+            for name, sent in headers:
+                if name == b"authorization":
+                    if value is not None:
+                        return None
+                    value = sent
+            if value is None:
+                return None
+            text = value.removeprefix(b"Bearer ")
+            if len(text) == len(value):
+                return None
+            try:
+                token = verify(text.decode())  # our own takes no text that RFC 6750 does not have
+            except (UnknownKey, KeySetUnavailable, RevocationsStale, UnicodeDecodeError):
+                return None
+            except TokenError:
+                bearer(Headers(headers))  # says first what is wrong with the form
+                raise
+            return token if satisfied is None else satisfied(token, demand)
+
+        return enter
 
     def admit(self, method: str, headers: Headers, demand: Demand) -> AccessToken[C]:
         """The token of a request that may pass. MissingToken, TokenError, StepUpRequired, InsufficientScope, CrossSiteRefused,
@@ -147,21 +185,36 @@ def scope_of(scopes: tuple[str, ...]) -> Scope:
     return Scope(token for text in scopes for token in Scope.parse(text))
 
 
-def check_callable(check: object) -> None:
-    """TypeError for an application's own check that cannot be called."""
-    if check is not None and not callable(check):
-        raise TypeError("check is a function: (token, request) -> True or False")
-
-
-def require_true(verdict: object) -> None:
-    """GuardRefused unless an application's own check said True. None is a no: a check that forgets to answer lets nobody in."""
-    if verdict is not True:
-        raise GuardRefused
-
-
-async def ask(function: Callable[..., Any], *arguments: Any, threads: Callable[..., Awaitable[Any]] = asyncio.to_thread) -> Any:
-    """What a function of the application answers: awaited where it is async, on a thread where it is not, so that it may block."""
+def asking(function: Callable[..., Any], threads: Callable[..., Awaitable[Any]] = asyncio.to_thread) -> Callable[..., Awaitable[Any]]:
+    """How a function of the application is asked: awaited where it is async, on a thread where it is not, so that it may block."""
     if inspect.iscoroutinefunction(function):
-        return await function(*arguments)
-    answer = await threads(function, *arguments)
-    return await answer if inspect.isawaitable(answer) else answer
+        return function
+
+    async def ask(*arguments: Any) -> Any:
+        answer = await threads(function, *arguments)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    return ask
+
+
+def asking_whether(check: Callable[..., Any] | None) -> Callable[..., Awaitable[None]] | None:
+    """An application's own check, which raises GuardRefused unless it said True. None is a no: one that forgets to answer lets nobody in.
+
+    TypeError for one that cannot be called; None where there is none.
+    """
+    if check is None:
+        return None
+    if not callable(check):
+        raise TypeError("check is a function: (token, request) -> True or False")
+    ask = asking(check)
+
+    async def require(*arguments: Any) -> None:
+        if await ask(*arguments) is not True:
+            raise GuardRefused
+
+    return require
+
+
+def _is_own(thing: object, kind: type, *names: str) -> bool:
+    """Whether these methods are those of `kind`: an application's own, in a subclass say, may check more and must be asked each time."""
+    return all(getattr(getattr(thing, name, None), "__func__", None) is getattr(kind, name) for name in names)

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from stagedoor.access_token import AccessToken, C
 from stagedoor.errors import AuthError
 from stagedoor.guards.channel import TOKEN, Channel, rechecking
-from stagedoor.guards.guard import REFUSED, Demand, Gate, ask, check_callable, require_true
+from stagedoor.guards.guard import REFUSED, Demand, Gate, asking, asking_whether
 from stagedoor.guards.headers import Headers
 from stagedoor.guards.response import refusal
 
@@ -43,16 +43,14 @@ class Guard(Gate[C]):
         raise any AuthError instead.
         """
         demand = self.demand(scopes, strict=strict, max_age=max_age)
-        return lambda endpoint: self._guarded(endpoint, lambda r: self.admit_async(r.method, Headers(r.headers.raw), demand), check)
+        return self._guarding(demand, check, self.admit_async)
 
     def optional(
         self, *scopes: str, check: Check | None = None, strict: bool = False, max_age: str | int | None = None
     ) -> Callable[[Endpoint], Callable[[Request], Awaitable[Any]]]:
         """Let requests without a token pass too; `guard.token_or_none(request)` tells. A bad token is refused."""
         demand = self.demand(scopes, strict=strict, max_age=max_age)
-        return lambda endpoint: self._guarded(
-            endpoint, lambda r: self.admit_optional_async(r.method, Headers(r.headers.raw), demand), check
-        )
+        return self._guarding(demand, check, self.admit_optional_async)
 
     def websocket(
         self, *scopes: str, check: SocketCheck | None = None, strict: bool = False, max_age: str | int | None = None
@@ -63,9 +61,9 @@ class Guard(Gate[C]):
         `strict`: the store is asked at the handshake and at each renewal. `max_age` ends the WebSocket when the login has become that old.
         """
         demand = self.demand(scopes, strict=strict, max_age=max_age)
-        check_callable(check)
+        ask = asking_whether(check)
         rechecking(self)
-        return lambda endpoint: self._guarded_socket(endpoint, demand, check)
+        return lambda endpoint: self._guarded_socket(endpoint, demand, ask)
 
     def token(self, request: HTTPConnection) -> AccessToken[C]:
         """The access token of a guarded request. LookupError where no guard admitted one."""
@@ -78,31 +76,39 @@ class Guard(Gate[C]):
         """The access token of a request behind an optional guard, or None."""
         return cast("AccessToken[C] | None", request.scope.get(TOKEN))
 
-    def _guarded(
-        self, endpoint: Endpoint, admit: Callable[[Request], Awaitable[AccessToken[C] | None]], check: Check | None
-    ) -> Callable[[Request], Awaitable[Any]]:
-        check_callable(check)
+    def _guarding(
+        self, demand: Demand, check: Check | None, admit: Callable[..., Awaitable[AccessToken[C] | None]]
+    ) -> Callable[[Endpoint], Callable[[Request], Awaitable[Any]]]:
+        enter, allow = self.entrance(demand), asking_whether(check)
 
-        @wraps(endpoint)
-        async def guarded(request: Request) -> Any:
-            if request.scope["type"] == "websocket":
-                raise TypeError('a WebSocket takes @guard.websocket("orders:read")')
-            try:
-                token = await admit(request)
-                if check is not None and token is not None:
-                    require_true(await ask(check, token, request))
-            except AuthError as error:
-                if _has_handler(request, error):
-                    request.scope[REFUSED] = error
-                    raise
-                return refusal(error)
-            request.scope[TOKEN] = token
-            return await ask(endpoint, request)
+        def guard(endpoint: Endpoint) -> Callable[[Request], Awaitable[Any]]:
+            ask = asking(endpoint)
 
-        return guarded
+            @wraps(endpoint)
+            async def guarded(request: Request) -> Any:
+                scope = request.scope
+                if scope["type"] == "websocket":
+                    raise TypeError('a WebSocket takes @guard.websocket("orders:read")')
+                try:
+                    token = enter(scope["headers"])
+                    if token is None:
+                        token = await admit(scope["method"], Headers(scope["headers"]), demand)
+                    if allow is not None and token is not None:
+                        await allow(token, request)
+                except AuthError as error:
+                    if _has_handler(request, error):
+                        scope[REFUSED] = error
+                        raise
+                    return refusal(error)
+                scope[TOKEN] = token
+                return await ask(request)
+
+            return guarded
+
+        return guard
 
     def _guarded_socket(
-        self, endpoint: SocketEndpoint, demand: Demand, check: SocketCheck | None
+        self, endpoint: SocketEndpoint, demand: Demand, check: Callable[..., Awaitable[None]] | None
     ) -> Callable[[WebSocket], Awaitable[None]]:
         @wraps(endpoint)
         async def guarded(socket: WebSocket) -> None:
@@ -111,7 +117,7 @@ class Guard(Gate[C]):
 
             async def allow(token: AccessToken[C]) -> None:
                 if check is not None:
-                    require_true(await ask(check, token, socket))
+                    await check(token, socket)
 
             try:
                 channel = await Channel.open(self, demand, allow, socket.scope, socket.receive, socket.send)
