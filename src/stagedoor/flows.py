@@ -23,10 +23,10 @@ from stagedoor.errors import (
 )
 from stagedoor.keys import Key
 from stagedoor.parts import Flow, S
-from stagedoor.refresh_token import RefreshToken, attempt_hash
+from stagedoor.refresh_token import RefreshToken, attempt_hash, digest_of
 from stagedoor.scope import Scope
 from stagedoor.session import Outcome, Presented, Session, decide
-from stagedoor.token_pair import Grant, TokenPair, application_claims, check_text, granted
+from stagedoor.token_pair import ALL, Grant, TokenPair, application_claims, check_text, granted
 
 _TRIES = 3
 
@@ -61,14 +61,14 @@ class Flows(Endings[S]):
             scope=str(held),
             claims=MappingProxyType(plain),
             device=device,
-            digest=RefreshToken(pepper_id, session_id, 0, secret, b"").digest,
+            digest=digest_of(secret),
             pepper_id=pepper_id,
             seed=seed,
             created_at=now,
             idle_ends_at=min(now + self.refresh_idle, absolute_ends_at),
             absolute_ends_at=absolute_ends_at,
         )
-        access = yield from self._access(self.keys.signing(now), session, granted(Grant(), session), now, session.idle_ends_at)
+        access = yield from self._access(self.keys.signing(now), session, granted(ALL, session), now, session.idle_ends_at)
         access.check_readable()
         pair = self._pair(session, text, access, now)
         ended = yield lambda store: store.open(session, limit=self.session_limit, now=now)
@@ -93,7 +93,7 @@ class Flows(Endings[S]):
             generation=token.generation,
             digest=token.digest,
             pepper_id=token.pepper_id,
-            successor=RefreshToken(0, token.session_id, 0, secret, b"").digest,
+            successor=digest_of(secret),
             successor_pepper_id=self.peppers.current_id(now),
             attempt=None if attempt is None else attempt_hash(attempt, token),
             window=self.retry_window,
@@ -139,7 +139,7 @@ class Flows(Endings[S]):
                 self._tell(f"refresh_{answer.outcome.value}", now, session)
             if access is None:
                 ends_at = session.idle_ends_at + (now - answer.now)
-                access = yield from self._access(key, session, granted(Grant(), session), now, ends_at)
+                access = yield from self._access(key, session, granted(ALL, session), now, ends_at)
             same = answer.outcome in (Outcome.KEPT, Outcome.AHEAD)
             return self._pair(session, refresh_token if same else self._written(session, secret, now), access, answer.now)
         raise StoreError("the session kept changing: try again")
@@ -154,7 +154,7 @@ class Flows(Endings[S]):
         outcome = decide(presented, session, now, proof_holds=True)
         if outcome in (Outcome.UNKNOWN, Outcome.REVOKED) or (outcome is Outcome.REUSED and not is_retry):
             return None
-        grant = Grant()
+        grant = ALL
         if self._subject_check is not None:
             grant = yield lambda _: self._still_granted(session)
             if grant is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -53,6 +54,9 @@ class Grant:
             raise TypeError("a Grant's claims are a mapping")
 
 
+ALL = Grant()
+"""All that the session was opened with."""
+
 SubjectCheck = Callable[[Session], Any]
 """(session) -> Grant, or None where its subject may not refresh any more; sync or async. What it raises is a 503, never a refusal."""
 
@@ -83,7 +87,7 @@ def granted(grant: Grant, session: Session, asked: Scope | str | None = None) ->
     InvalidScope where more is asked for (RFC 6749 section 6); SessionUnreadable where the session's own scope is none.
     """
     try:
-        held = Scope.parse(session.scope)
+        held = _parsed(session.scope)
     except ValueError:
         raise SessionUnreadable("its scope is none", session_id=encode(session.id)) from None
     if grant.scope is not None:
@@ -98,6 +102,12 @@ def granted(grant: Grant, session: Session, asked: Scope | str | None = None) ->
     if not held.covers(narrowed):
         raise InvalidScope("The session does not have all of this scope.")
     return narrowed, claims
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Scope:
+    """Scope.parse, once for what many sessions have."""
+    return Scope.parse(text)
 
 
 def _scope(scope: Scope | str) -> Scope:

@@ -844,6 +844,27 @@ def test_more_callers_than_connections(url: str):
     assert all(asyncio.run(main()))
 
 
+async def test_what_an_event_loop_asks_at_once(redis_url: str, raw: redis.Redis):
+    """Of calls that go out over one connection each gets its own answer: a foreign row, and one that is given up, spoil no other."""
+    store = RedisStore(redis_url)
+    rows = [a_session(subject=f"user-{n}") for n in range(40)]
+    for row in rows:
+        await store.open(row, limit=1, now=row.created_at)
+    raw.delete(key(rows[3]))
+    raw.lpush(key(rows[3]), "none of ours")
+    raw.script_flush()
+    tasks = [asyncio.create_task(store.get(row.id)) for row in rows]
+    await asyncio.sleep(0)
+    tasks[7].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(found[3], SessionUnreadable)
+    assert isinstance(found[7], asyncio.CancelledError)
+    assert all(
+        isinstance(each, Session) and each.id == row.id for n, (each, row) in enumerate(zip(found, rows, strict=True)) if n not in (3, 7)
+    )
+    await store.close()
+
+
 FORKED = """
 import os, sys, time
 from stagedoor import KeySet, Peppers, SyncIssuer

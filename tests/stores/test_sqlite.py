@@ -1,5 +1,6 @@
 """The SQL store on SQLite keeps the contract, with and without await, and with several processes on one file."""
 
+import asyncio
 import contextlib
 import sqlite3
 import subprocess
@@ -12,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from stagedoor import Event, KeySet, Peppers, SyncIssuer
+from stagedoor import Event, Issuer, KeySet, Peppers, SyncIssuer, TokenPair
 from stagedoor.encoding import encode
-from stagedoor.errors import SessionUnreadable
+from stagedoor.errors import SessionUnreadable, StoreError
 from stagedoor.stores import sql
 from stagedoor.testing.contract import LogContract, StoreContract, SyncLogContract, SyncStoreContract
 from stores.processes import (
@@ -120,6 +121,24 @@ def test_a_job_that_ends_the_thread_hurts_nobody(tmp_path: Path):
         store.database.submit(leave).result(10)
     assert store.database.submit(lambda connection: 1).result(10) == 1
     store.close()
+
+
+async def test_what_an_event_loop_asks_at_once(tmp_path: Path):
+    """Of many calls that an event loop makes at once each gets its own answer, but those that are given up, and those over the bound."""
+    store = sql.SQLStore(url(tmp_path))
+    issuer = Issuer("https://auth.example", audience="x", store=store, keys=KeySet.generate(), peppers=Peppers.generate())
+    await store.migrate()
+    pairs = [await issuer.issue(f"user-{n}") for n in range(40)]
+    tasks = [asyncio.create_task(issuer.refresh(pair.refresh_token)) for pair in pairs]
+    await asyncio.sleep(0)
+    tasks[7].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(found.pop(7), asyncio.CancelledError)
+    assert [each.subject for each in found if isinstance(each, TokenPair)] == [f"user-{n}" for n in range(40) if n != 7]
+    answers = await asyncio.gather(*(store.get(bytes(16)) for _ in range(2_100)), return_exceptions=True)
+    assert 52 <= sum(isinstance(each, StoreError) for each in answers) < 100  # what the store does by itself waits there too
+    await store.close()
+    issuer.revocations.close()
 
 
 def test_a_late_rotation_is_not_older_than_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

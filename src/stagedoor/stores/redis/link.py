@@ -27,10 +27,13 @@ from stagedoor.revocation import FeedClosed
 from stagedoor.stores.redis.url import parse
 
 R = TypeVar("R")
+_Asked = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
 _CONNECTIONS = 64
 """Connections to one server; who finds none free waits."""
 _AT_ONCE = 60
 """Steps of one event loop under way at once, each with a connection to a node: some are left for the cluster's own affairs."""
+_TOGETHER = 8
+"""Commands that share a connection: so few that Redis works on some while the answers to others are read."""
 _PATIENCE = 5.0
 """Seconds to wait for a free connection."""
 _OPTIONS: dict[str, Any] = {"socket_connect_timeout": 2.0, "socket_timeout": 3.0, "max_connections": _CONNECTIONS, "protocol": 2}
@@ -161,6 +164,8 @@ class Link:
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._begun: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._doors: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._gathered: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Asked]] = WeakKeyDictionary()
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def run(self, steps: Generator[Any, Any, R], scripts: list[str]) -> R:
         """As SyncLink.run."""
@@ -179,11 +184,16 @@ class Link:
 
     async def _answer(self, ask: Any, scripts: list[str]) -> Any:
         # A cluster's client refuses where a node has no connection free; a single server's waits for one, and so do all here.
-        slots = self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE))
-        async with asyncio.timeout(_PATIENCE):
-            await slots.acquire()
+        loop = asyncio.get_running_loop()
+        slots = self._slots.get(loop) or self._slots.setdefault(loop, asyncio.Semaphore(_AT_ONCE))
+        if slots.locked():
+            async with asyncio.timeout(_PATIENCE):
+                await slots.acquire()
+        else:
+            await slots.acquire()  # at once: a timer would cost more than the place
         try:
-            await self._begin()
+            if loop not in self._begun:
+                await self._begin()
             try:
                 return await ask(self)
             except NoScriptError:
@@ -204,6 +214,8 @@ class Link:
 
     async def send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """As SyncLink.send."""
+        if len(commands) == 1 and not self._cluster:
+            return [await self._send_together(commands[0])]
         client = self._client()
         if len(commands) == 1:
             return [await client.execute_command(*commands[0])]
@@ -212,6 +224,48 @@ class Link:
                 pipeline.execute_command(*command)
             answers: list[Any] = await pipeline.execute()
         return answers
+
+    async def _send_together(self, command: tuple[Any, ...]) -> Any:
+        """What a loop asks in one turn goes to a single server over one connection: having that costs more than a script does."""
+        loop = asyncio.get_running_loop()
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            gathered = self._gathered[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        answer: asyncio.Future[Any] = loop.create_future()
+        gathered.append((command, answer))
+        return await answer
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        asked = [each for each in self._gathered.pop(loop) if not each[1].done()]
+        for at in range(0, len(asked), _TOGETHER):
+            task = loop.create_task(self._exchange(asked[at : at + _TOGETHER]))
+            self._under_way.add(task)  # a loop itself would forget it
+            task.add_done_callback(self._under_way.discard)
+
+    async def _exchange(self, asked: list[_Asked]) -> None:
+        """Send these and hand out the answers, to each its own; what breaks the connection is told to all."""
+        try:
+            if len(asked) == 1:
+                answers = [await self._client().execute_command(*asked[0][0])]
+            else:
+                async with self._client().pipeline(transaction=False) as pipeline:
+                    for command, _ in asked:
+                        pipeline.execute_command(*command)
+                    answers = await pipeline.execute(raise_on_error=False)
+        except asyncio.CancelledError:
+            for _, future in asked:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            answers = [error] * len(asked)
+        for (_, future), answer in zip(asked, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
 
     async def masters(self) -> list[str]:
         """As SyncLink.masters."""
@@ -250,11 +304,13 @@ class Link:
 
     def _client(self) -> Any:
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
+        client = self._clients.get(loop)
+        if client is None:
             retry = AsyncRetry(_backoff(), _RETRIES)
             if self._cluster:
-                self._clients[loop] = redis.asyncio.RedisCluster.from_url(self._url, retry=retry, **_OPTIONS)
+                client = redis.asyncio.RedisCluster.from_url(self._url, retry=retry, **_OPTIONS)
             else:
                 made = redis.asyncio.BlockingConnectionPool.from_url(self._url, timeout=_PATIENCE, retry=retry, **_OPTIONS)
-                self._clients[loop] = redis.asyncio.Redis.from_pool(made)
-        return self._clients[loop]
+                client = redis.asyncio.Redis.from_pool(made)
+            self._clients[loop] = client
+        return client

@@ -9,8 +9,7 @@ import asyncio
 import re
 import select
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
@@ -109,20 +108,26 @@ class AsyncPool:
         self._waiting = 0
         self._closed = False
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A good connection; one on which anything goes wrong is not used again. StoreError where none is free."""
+    async def take(self) -> AsyncConnection:
+        """A good connection, which is given back to `keep`, or to `drop` where anything went wrong on it. StoreError where none is free."""
         await self._wait_for_a_place()
         try:
-            connection = await self._good()
-            try:
-                yield connection
-            except BaseException:
-                connection.pgconn.finish()
-                raise
-            self._keep(connection)
-        finally:
+            return await self._good()
+        except BaseException:
             self._places.release()
+            raise
+
+    def keep(self, connection: AsyncConnection) -> None:
+        """Whoever comes next may have it."""
+        self._idle.append(connection)
+        self._places.release()
+        if self._closed:
+            self.close()
+
+    def drop(self, connection: AsyncConnection) -> None:
+        """It is not used again."""
+        connection.pgconn.finish()
+        self._places.release()
 
     def close(self) -> None:
         """Close the idle connections now, the others when they come back."""
@@ -130,11 +135,6 @@ class AsyncPool:
         while self._idle:
             connection = self._idle.pop()
             connection.pgconn.finish()
-
-    def _keep(self, connection: AsyncConnection) -> None:
-        self._idle.append(connection)
-        if self._closed:
-            self.close()
 
     async def _good(self) -> AsyncConnection:
         while self._idle:

@@ -95,14 +95,3 @@ def fetch(connection: Connection, statement: Statement, parameters: Mapping[str,
         return list(cursor.fetchall())
     finally:
         cursor.close()
-
-
-def take(connection: Connection, steps: Steps[R]) -> R:
-    """Take the steps inside a job's transaction."""
-    try:
-        statement, parameters = next(steps)
-        while True:
-            statement, parameters = steps.send(next(iter(fetch(connection, statement, parameters)), None))
-    except StopIteration as end:
-        answer: R = end.value
-        return answer

@@ -101,9 +101,15 @@ class Postgres:
     async def follow_async(self, steps: Callable[[], Steps[R]]) -> R:
         """As Database.follow_async: on a connection of the running loop."""
         with _told():
-            pool = self._open_pool()
-            async with pool.connection() as connection:
-                return await _take_async(connection, steps())
+            pool = self._pools.get(asyncio.get_running_loop()) or self._open_pool()
+            connection = await pool.take()
+            try:
+                answer = await _take_async(connection, steps())
+            except BaseException:
+                pool.drop(connection)
+                raise
+            pool.keep(connection)
+            return answer
 
     def look(self, statement: Statement, parameters: Mapping[str, Any], *, opens: bool = True) -> list[Sequence[Any]]:
         """As Database.look: in one round trip, and however busy the other connections are."""

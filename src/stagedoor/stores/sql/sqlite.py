@@ -13,20 +13,20 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from stagedoor.errors import StoreError
 from stagedoor.revocation import FeedClosed
-from stagedoor.stores.sql.database import PATIENCE, Clock, R, Statement, Steps, fetch, take
+from stagedoor.stores.sql.database import PATIENCE, Clock, R, Statement, Steps, fetch
 from stagedoor.stores.sql.sqlite_reader import SQLiteReader, is_in_memory, pause
 
-_Job = tuple[Callable[[Connection], Any], "Future[Any]"]
+_Job = tuple[Callable[[Connection], Any], "Future[Any] | _Asked"]
 
 _WAITING = 2048
 """Jobs that may wait; more are refused at once, so that nobody waits for long without hearing of it."""
@@ -48,6 +48,7 @@ class SQLite:
         self._lock = threading.Lock()
         self._survives_forks = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
         self._thread: threading.Thread | None = None
         self._reader = None if is_in_memory(url) else SQLiteReader(url)
         self.heard = 0
@@ -56,10 +57,16 @@ class SQLite:
     def submit(self, work: Callable[[Connection], R], *, patience: float = PATIENCE) -> Future[R]:
         """Run this work; the future brings its result, its AuthError, or StoreError where the database is to blame or too much waits."""
         future: Future[R] = Future()
+        self._put([(work, future)])
+        return future
+
+    def _put(self, jobs: list[_Job]) -> None:
         with self._lock:
-            if self._jobs.qsize() >= _WAITING:
-                future.set_exception(StoreError("too much waits to be written"))
-                return future
+            room = max(0, _WAITING - self._jobs.qsize())
+            jobs, refused = jobs[:room], jobs[room:]
+            if refused:
+                _fail(refused, StoreError("too much waits to be written"))
+                _tell(refused)
             self._let_go_before_forks()
             if self._thread is None or not self._thread.is_alive():
                 self._jobs = queue.SimpleQueue()
@@ -67,8 +74,8 @@ class SQLite:
                     self._reader.is_closed = False
                 self._thread = threading.Thread(target=self._work, args=(self._jobs,), name="stagedoor-sqlite", daemon=True)
                 self._thread.start()
-            self._jobs.put((work, future))
-        return future
+            for job in jobs:
+                self._jobs.put(job)
 
     def run(self, work: Callable[[Connection], R], *, patience: float = PATIENCE) -> R:
         """As Database.run."""
@@ -76,11 +83,27 @@ class SQLite:
 
     def follow(self, steps: Callable[[], Steps[R]]) -> R:
         """As Database.follow: all steps are one job."""
-        return self.submit(lambda connection: take(connection, steps())).result()
+        return self.submit(lambda connection: _take(connection, steps())).result()
 
     async def follow_async(self, steps: Callable[[], Steps[R]]) -> R:
         """As Database.follow_async."""
-        return await asyncio.wrap_future(self.submit(lambda connection: take(connection, steps())))
+        asked = _Asked()
+        gathered = self._gathered.get(asked.loop)
+        if gathered is None:
+            gathered = self._gathered[asked.loop] = []
+            asked.loop.call_soon(self._hand_over, asked.loop)
+        gathered.append((lambda connection: _take(connection, steps()), asked))
+        answer: R = await asked.future
+        return answer
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What a loop asked for in one turn goes to the writer together: it is woken once, and finds all that it can commit at once."""
+        jobs = self._gathered.pop(loop)
+        try:
+            self._put(jobs)
+        except Exception as error:  # noqa: BLE001 - no thread can be started, say: those who wait must hear of it
+            _fail(jobs, StoreError(_reason(error)))
+            _tell(jobs)
 
     def look(self, statement: Statement, parameters: Mapping[str, Any], *, opens: bool = True) -> list[Sequence[Any]]:
         """As Database.look: on this thread; nothing that is written is waited for."""
@@ -162,8 +185,76 @@ class SQLite:
                 if connection is not None:
                     _disconnect(connection)
                 connection = None  # the next batch tries a fresh one
+            _tell(waiting)
         if connection is not None:
             _disconnect(connection)
+
+
+class _Asked:
+    """What an event loop waits for. The loop is woken once for all of its own that were committed together, not for each."""
+
+    __slots__ = ("_done", "error", "future", "loop", "result")
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._done = False
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """As Future's: False where nobody waits any more."""
+        return not self.future.cancelled()
+
+    def done(self) -> bool:
+        """As Future's."""
+        return self._done
+
+    def set_result(self, result: Any) -> None:
+        """As Future's; told with the others."""
+        self.result, self._done = result, True
+
+    def set_exception(self, error: BaseException) -> None:
+        """As Future's; told with the others."""
+        self.error, self._done = error, True
+
+    def tell(self) -> None:
+        """To whoever waits, in the loop."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+def _tell(jobs: Iterable[_Job]) -> None:
+    """Wake the loops that wait for these."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Asked]] = {}
+    for _, asked in jobs:
+        if isinstance(asked, _Asked):
+            loops.setdefault(asked.loop, []).append(asked)
+    for loop, waiting in loops.items():
+        with contextlib.suppress(RuntimeError):  # it was closed: nobody waits
+            loop.call_soon_threadsafe(_tell_all, waiting)
+
+
+def _tell_all(waiting: list[_Asked]) -> None:
+    for asked in waiting:
+        asked.tell()
+
+
+def _take(connection: Connection, steps: Steps[R]) -> R:
+    """Take the steps inside a job's transaction, on the driver itself."""
+    driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+    try:
+        statement, parameters = next(steps)
+        while True:
+            rows = driver.execute(statement.named, parameters).fetchall()
+            statement, parameters = steps.send(rows[0] if rows else None)
+    except StopIteration as end:
+        answer: R = end.value
+        return answer
 
 
 def _with(this: weakref.ref[SQLite], do: Callable[[SQLite], None]) -> None:

@@ -12,6 +12,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from functools import lru_cache
 from types import MappingProxyType, NoneType
 from typing import Any
 
@@ -21,7 +22,7 @@ from stagedoor.stores.sql.database import Statement
 
 NAMES = [field.name for field in fields(Session)]
 """The columns, in the order in which every statement here returns them."""
-_PRESENTED = [field.name for field in fields(Presented)]
+_ID, _CLAIMS = NAMES.index("id"), NAMES.index("claims")
 _COLUMNS = ", ".join("CAST(claims AS text)" if name == "claims" else name for name in NAMES)  # text: what is in it is checked here
 _SERVERS = "coalesce(CAST(:now AS double precision), CAST(extract(epoch FROM clock_timestamp()) AS double precision))"
 _LAST_GENERATION = 2**32 - 1
@@ -79,19 +80,30 @@ ORDER BY created_at DESC""")
 
 def parameters_of(presented: Presented, now: float | None) -> Mapping[str, Any]:
     """What ROTATE and its kin are told; `now` None: the server's clock."""
-    told = {name: getattr(presented, name) for name in _PRESENTED}
-    return told | {"window": float(presented.window), "idle": float(presented.idle), "now": now}
+    return {
+        "session_id": presented.session_id,
+        "generation": presented.generation,
+        "digest": presented.digest,
+        "pepper_id": presented.pepper_id,
+        "successor": presented.successor,
+        "successor_pepper_id": presented.successor_pepper_id,
+        "attempt": presented.attempt,
+        "window": float(presented.window),
+        "idle": float(presented.idle),
+        "now": now,
+    }
 
 
 def session_of(row: Sequence[Any]) -> Session:
     """The session that is written in a row. SessionUnreadable where the row makes none: half-written, or somebody else's."""
-    members = dict(zip(NAMES, row, strict=True))
-    if all(type(members[name]) in types for name, types in _TYPES.items()):
+    if _fit(tuple(map(type, row))):
         with suppress(TypeError, ValueError, RecursionError):
-            session = Session(**members | {"claims": MappingProxyType(json.loads(members["claims"]))})  # TypeError for what is no object
+            members = list(row)
+            members[_CLAIMS] = MappingProxyType(json.loads(row[_CLAIMS]))  # TypeError for what is no object
+            session = Session(*members)
             if _is_possible(session):
                 return session
-    id_ = members["id"]
+    id_ = row[_ID]
     name = urlsafe_b64encode(id_).rstrip(b"=").decode() if isinstance(id_, bytes) else None
     raise SessionUnreadable("its row is half-written or none of ours", session_id=name)
 
@@ -106,6 +118,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(["created_at", "idle_ends_at", "absolute_ends_at"], (float, int)),  # a moment may have come as a whole number
     **dict.fromkeys(["rotated_at", "revoked_at"], (float, int, NoneType)),
 }
+
+
+@lru_cache(maxsize=64)
+def _fit(types: tuple[type, ...]) -> bool:
+    """Whether these are types that the columns may have; there are few such rows, and each is looked at once."""
+    return all(type_ in _TYPES[name] for name, type_ in zip(NAMES, types, strict=True))
 
 
 def _is_possible(session: Session) -> bool:
