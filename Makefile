@@ -6,10 +6,10 @@ CASES ?= 10000000
 SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench fuzz mutants interop lint types wheel servers clean
+.PHONY: help demo test faults bench bench-growth fuzz mutants interop lint types wheel servers clean
 
 help: ## show these lines
-	@sed -n 's/^\([a-z]*\): ## /  make \1  /p' Makefile | expand -t 4
+	@sed -n 's/^\([a-z-]*\): ## /  make \1  /p' Makefile | expand -t 4
 
 demo: ## start the service with a first user and a sample API (PORT=8000 DATA=./demo-data)
 	@.ci/environment .venv service
@@ -23,9 +23,15 @@ faults: ## the fault suite on PostgreSQL, Redis, a Redis Cluster and SQLite, who
 	@.ci/servers
 	@PYTHONPATH=tests .venv/bin/python -m faults $(if $(ONLY),--only $(ONLY)) $(if $(STORES),--stores $(STORES)) $(if $(SHORT),--short) $(if $(LOG),--log $(LOG))
 
-bench: ## what the check for revocations costs a verification, with none, a thousand and a million records
+bench: ## Stagedoor beside the others on this machine: verify, sign, guard, refresh, log in; goes on where it stopped (ONLY="refresh login" AGAIN=1; PAGE=1 only writes docs/performance.md)
 	@.ci/environment .venv dev
-	@.venv/bin/python bench/revocation_check.py
+	@[ -n "$(PAGE)" ] || { .ci/servers && .ci/bench >/dev/null; }
+	@.venv/bin/python -m bench $(if $(PAGE),--page,$(ONLY) $(if $(AGAIN),--again))
+
+bench-growth: ## the same with 10 thousand and 10 million sessions, a million revocations, a hundred keys; hours, goes on where it stopped (AGAIN=1)
+	@.ci/environment .venv dev
+	@.ci/servers
+	@.venv/bin/python -m bench growth $(if $(AGAIN),--again)
 
 fuzz: ## CASES tokens against PyJWT and joserfc, then SECONDS of atheris; goes on where it stopped (CASES=10000000 SECONDS=3600, 0 for none)
 	@.ci/environment .venv dev
@@ -58,6 +64,6 @@ servers: ## find or fetch PostgreSQL, Redis, PgBouncer and SoftHSM for the tests
 	@.ci/environment .venv dev
 	@.ci/servers
 
-clean: ## delete what the others made, except the demo's data, faults-log and fuzz-log: hours of counts are in them
+clean: ## delete what the others made, except the demo's data, faults-log, fuzz-log and bench-log: hours of counts are in them
 	rm -rf .venv .venv-* .servers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,29 +1,32 @@
-"""What the check for revocations costs: python bench/revocation_check.py [--smoke]; make bench runs it in full.
+"""What the check for revocations costs: a verification with Revocations that follow a feed and are fresh, against one with it taken out.
 
-A verification with Revocations that follow a feed and are fresh, against the same one with the check taken out, turn and turn about;
-with no record, a thousand and a million. And: bytes a record, seconds to load a million from a feed, and the longest pause of a thread that
-checks while a million records are added and forgotten. Exit code 1 where the check costs more than BAR.
+Turn and turn about, with no record, a thousand and a million. And: bytes a record, seconds to load a million from a feed, and the longest
+pause of a thread that checks while a million records are added and forgotten.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import statistics
-import sys
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.options import Options
+from bench.table import Table
+from bench.turns import in_turns, is_due
 from stagedoor import Issuer, KeySet, Peppers, Revocations
 from stagedoor.access_token import AccessToken
 from stagedoor.revocation import Page, Record
 from stagedoor.stores.memory import MemoryStore
 
+NAME = "revocation_check"
+SUMMARY = "What the check for revocations costs a verification"
 BAR = 0.3
 """Microseconds that the check may cost."""
 LIFE = 3600.0
@@ -62,17 +65,9 @@ def loaded(number: int) -> Revocations:
     """Revocations that follow, are fresh, and know so many records."""
     made = Revocations.following(Feed(number), bound=600)  # a million take longer than a guard would wait
     made.hear()
-    _must(len(made) == number and made.is_fresh, f"{len(made)} of {number} records")
+    assert len(made) == number
+    assert made.is_fresh
     return made
-
-
-def _must(holds: bool, what: str) -> None:
-    if not holds:
-        raise AssertionError(what)
-
-
-async def _token(issuer: Issuer) -> str:
-    return (await issuer.issue("ada", scope="orders:read")).access_token
 
 
 def a_turn(verify: Callable[[str], AccessToken[Any]], text: str) -> float:
@@ -88,20 +83,16 @@ def undisturbed(spent: list[float]) -> float:
     return statistics.median(sorted(spent)[: max(1, len(spent) // 50)])
 
 
-def cost(issuer: Issuer, text: str, known: Revocations, rounds: int, turns: int) -> tuple[list[float], list[float]]:
-    """A verification without the check and with it, microseconds, in each round; in a round the turns alternate."""
+def cost(issuer: Issuer, text: str, known: Revocations, turns: int) -> tuple[float, float]:
+    """A verification without the check and with it, microseconds; the turns alternate."""
     without, with_it = issuer.verifier(), issuer.verifier()
     without.revocations, with_it.revocations = Without(), known
     known.follow()
-    found: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        spent: tuple[list[float], list[float]] = ([], [])
-        for turn in range(turns):
-            for which in (0, 1) if turn % 2 else (1, 0):
-                spent[which].append(a_turn((without, with_it)[which].verify, text))
-        for which in (0, 1):
-            found[which].append(undisturbed(spent[which]))
-    return found
+    spent: tuple[list[float], list[float]] = ([], [])
+    for turn in range(turns):
+        for which in (0, 1) if turn % 2 else (1, 0):
+            spent[which].append(a_turn((without, with_it)[which].verify, text))
+    return undisturbed(spent[0]), undisturbed(spent[1])
 
 
 def alone(known: Revocations, token: AccessToken[Any], turns: int) -> float:
@@ -129,7 +120,7 @@ def held(number: int) -> float:
     gc.collect()
     bytes_ = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    _must(len(known) == number, "a record is missing")
+    assert len(known) == number
     return bytes_ / number
 
 
@@ -138,7 +129,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def longest_pause(number: int, token: AccessToken[Any]) -> tuple[float, float]:
+def longest_pauses(number: int, token: AccessToken[Any]) -> dict[str, float]:
     """Milliseconds: the longest that a thread stood still that checks all the time, beside an idle one, and while records come and go."""
     known = Revocations()
     pauses: list[float] = []
@@ -168,19 +159,41 @@ def longest_pause(number: int, token: AccessToken[Any]) -> tuple[float, float]:
         for first in range(0, number, at_once):  # as pages come
             known.add(*records(at_once, first), now=now)
         known.add(now=now + 2 * LIFE)
-        _must(len(known) == 0, "a record was not forgotten")
+        assert len(known) == 0
 
     measured(come_and_go)
-    return pauses[0], pauses[1]
+    return {"idle": pauses[0], "busy": pauses[1]}
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--smoke", action="store_true", help="a few of everything: whether it runs, not how fast")
-    smoke = parser.parse_args().smoke
-    rounds, turns = (3, 5) if smoke else (7, 2_000)
-    sizes = (0, 100, 2_000) if smoke else (0, 1_000, 1_000_000)
+def of_size(size: int, issuer: Issuer, text: str, options: Options, turns: int) -> list[dict[str, float]]:
+    """What each round found with so many records. They are loaded once, and not at all where the log has all rounds."""
+    token = issuer.verifier().verify(text)
+    case, contestant = f"{size:,} records", "the check"
+    known: list[Revocations] = []
+    about: dict[str, float] = {}
+
+    def measure() -> dict[str, float]:
+        without, with_it = cost(issuer, text, known[0], turns)
+        return {**about, "without": without, "with": with_it, "alone": alone(known[0], token, turns)}
+
+    if is_due({contestant: measure}, options.rounds, options.log, case):
+        gc.collect()
+        before, began, worked = resident(), time.perf_counter(), time.process_time()
+        known.append(loaded(size))
+        about["loaded"], about["worked"] = time.perf_counter() - began, time.process_time() - worked
+        gc.collect()
+        if size >= 1000:
+            about["grown"] = (resident() - before) / size
+            about["held"] = held(size)
+    found = in_turns({contestant: measure}, options.rounds, options.log, case)[contestant]
+    for each in known:
+        each.close()
+    return found
+
+
+def run(options: Options) -> list[Table]:
+    """One table of what it costs, one of what a record takes and of pauses."""
+    turns, sizes = (5, (0, 100, 2_000)) if options.smoke else (2_000, (0, 1_000, 1_000_000))
     issuer = Issuer(
         "https://auth.example",
         audience="https://api.example",
@@ -188,34 +201,26 @@ def main() -> int:
         keys=KeySet.from_secret(b"of the benchmark, and of nothing else at all"),
         peppers=Peppers.generate(),
     )
-    text = asyncio.run(_token(issuer))
-    token = issuer.verifier().verify(text)
-    print(f"HS256, {rounds} rounds of {turns} turns each way, {TURN} verifications a turn, medians")
+    text = asyncio.run(issuer.issue("ada", scope="orders:read")).access_token
+    costs = Table("The check for revocations", "µs a verification", "without the check", ("the check alone, µs",))
+    records_ = Table("Records of revocations", "bytes a record, as Python counts", also=("of the process", "loaded in, s", "of work, s"))
     worst = 0.0
     for size in sizes:
-        gc.collect()
-        before, began, worked = resident(), time.perf_counter(), time.process_time()
-        known = loaded(size)
-        seconds, worked = time.perf_counter() - began, time.process_time() - worked
-        gc.collect()
-        grown = (resident() - before) / max(1, size)
-        without, with_it = cost(issuer, text, known, rounds, turns)
+        found = of_size(size, issuer, text, options, turns)
+        without, with_it = ([each[which] for each in found] for which in ("without", "with"))
+        if not costs.rows:
+            costs.row("without the check", without)
+        costs.row(f"{size:,} records", with_it, f"{statistics.median(each['alone'] for each in found):.3f}")
         more = statistics.median(b - a for a, b in zip(without, with_it, strict=True))
-        ratio = statistics.median(b / a for a, b in zip(without, with_it, strict=True))
+        costs.notes.append(f"{size:,} records: {more:+.3f} µs, of rounds in which the two alternate.")
         worst = max(worst, more)
-        told = f"{statistics.median(without):.2f} µs without, {statistics.median(with_it):.2f} µs with the check"
-        print(f"{size:>9,} records: {told}: {more:+.3f} µs, {ratio:.4f} times; the check alone {alone(known, token, turns):.3f} µs")
-        if size >= 1000:
-            told = f"{held(size):.0f} bytes a record, and the process {grown:.0f} larger"
-            print(f"{'':>9}          loaded from a feed in {seconds:.2f} s ({worked:.2f} s of work); {told}")
-        known.close()
-        del known
-    idle, busy = longest_pause(sizes[-1], token)
-    print(
-        f"longest pause of a thread that checks: {idle:.1f} ms beside an idle thread, {busy:.1f} ms while {sizes[-1]:,} records come and go"
-    )
-    return 1 if worst > BAR and not smoke else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        if "held" in found[0]:
+            last = found[-1]
+            told = (f"{last['grown']:.0f}", f"{last['loaded']:.2f}", f"{last['worked']:.2f}")
+            records_.row(f"{size:,} records", [each["held"] for each in found], *told)
+    costs.bar("what the check costs", worst, at_most=BAR, unit=" µs")
+    number, token = sizes[-1], issuer.verifier().verify(text)
+    (pauses,) = in_turns({"pauses": partial(longest_pauses, number, token)}, 1, options.log, "pauses")["pauses"]
+    busy = f"{pauses['busy']:.1f} ms while {number:,} records come and go"
+    records_.notes.append(f"Longest pause of a thread that checks: {pauses['idle']:.1f} ms beside an idle thread, {busy}.")
+    return [costs, records_]
