@@ -21,11 +21,14 @@ _numbers = itertools.count()
 
 ONCE = {
     *("attacks", "bench", "broken_stores", "feeds", "fuzz", "process"),
-    *("test_log_postgres.py", "test_redis_log.py", "test_restarted.py", "test_revocations.py", "test_websockets.py"),
+    *("test_cli_process.py", "test_keys_at_once.py", "test_log_postgres.py", "test_redis_log.py", "test_restarted.py"),
+    *("test_revocations.py", "test_websockets.py"),
 }
-"""Folders and files whose tests ask more of servers, sockets and time than of a Python."""
+"""Folders and files whose tests ask more of servers, sockets, processes and time than of a Python."""
+BETWEEN = {"pgbouncer", "redis_cluster", "own"}
+"""Fixtures of what a server, tried on each Python, may have around it: a pooler, other nodes, a test that kills it."""
 ENDS = {"endpoints", "remote", "service", "signer"}
-SERVERS = {"postgres", "redis_server", "redis_cluster"}
+SERVERS = {"postgres", "redis_server"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,12 +38,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
+        asks = _asked_by(item)
         if folder in ("faults", "servers"):
             item.add_marker("faults")
-        elif folder in ONCE or item.path.name in ONCE:
+        elif folder in ONCE or item.path.name in ONCE or not BETWEEN.isdisjoint(asks):
             item.add_marker("once")
-        elif folder in ENDS or not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+        elif folder in ENDS or not SERVERS.isdisjoint(asks):
             item.add_marker("ends")
+
+
+def _asked_by(item: pytest.Item) -> set[str]:
+    """The fixtures that a test uses; a parameter says which one it asks for by itself."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return {*getattr(item, "fixturenames", ()), *("redis_cluster" for each in parameters if isinstance(each, str) and each == "cluster")}
 
 
 @pytest.fixture(scope="session")

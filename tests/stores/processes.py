@@ -3,7 +3,7 @@
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
-from stagedoor import KeySet, Peppers, SyncIssuer
+from stagedoor import KeySet, Peppers, Revocations, SyncIssuer
 from stagedoor.stores.redis import SyncRedisStore
 from stagedoor.stores.sql import SyncSQLStore
 from stagedoor.testing.clock import FixedClock
@@ -50,14 +50,17 @@ def six_processes_that_start_at_once(url: str) -> None:
 
 
 def issuer_on(url: str, told: list[str], now: float = NOW) -> SyncIssuer:
+    store = (SyncRedisStore if url.startswith("redis") else SyncSQLStore)(url, server_clock=False)
+    clock = FixedClock(now)
     return SyncIssuer(
         "https://auth.example",
         audience="https://api.example",
-        store=(SyncRedisStore if url.startswith("redis") else SyncSQLStore)(url, server_clock=False),
+        store=store,
+        revocations=Revocations.following(store, bound="5s", clock=clock),  # who begins is given five seconds to hear
         keys=KeySet.from_secret(b"the same in each of these processes"),
         peppers=Peppers(b"the same in each of these processes"),
         events=lambda event: told.append(event.name),
-        clock=FixedClock(now),
+        clock=clock,
     )
 
 

@@ -17,7 +17,7 @@ from stagedoor.testing.contract.scene import ISSUER, WINDOW, Scene
 
 LIFE = 900.0
 """Seconds that access tokens live here."""
-WOKEN_IN = 2.0
+WOKEN_IN = 15.0
 """Seconds in which whoever waits for something new has it: far more than any log needs."""
 _AT_ONCE = 40
 
