@@ -20,7 +20,7 @@ from stagedoor.revocation import Page, Record, Revocations
 
 from .material import NOW
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Real seconds in which a thread does what it is to do."""
 
 

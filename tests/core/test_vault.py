@@ -149,7 +149,7 @@ def test_the_file_of_a_master_key_that_another_process_makes_meanwhile(tmp_path:
         assert thread.is_alive()
         path.write_text(encode(MASTER))
         path.chmod(0o600)
-    thread.join(5)
+    thread.join(30)
     assert opened[0].unseal(MasterKey(MASTER).seal(b"x", "keys"), "keys") == b"x"
 
 

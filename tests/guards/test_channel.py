@@ -185,7 +185,9 @@ async def test_an_application_is_cancelled_as_without_a_guard(house: House):
             raise
 
     wire = Wire(GuardMiddleware(impatient, house.verifier), house.token())
-    await asyncio.sleep(0.1)
+    while len(outcomes) < 3:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
     wire.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await wire.task
@@ -302,7 +304,8 @@ async def test_two_guards_before_one_socket(house: House):
     house.clock.forward(100)
     await asyncio.sleep(0.3)
     wire.says("still here")
-    await asyncio.sleep(0.05)
+    while not seen:
+        await asyncio.sleep(0.01)
     wire.renews(house.issuer.refresh(pair.refresh_token, scope="orders:write").access_token)
     assert (await wire.gets("websocket.close"))["reason"] == "renewal refused: insufficient_scope"
     await wire.ends()
@@ -337,7 +340,9 @@ async def test_one_task_for_all(house: House):
     text = house.token()
     before = len(asyncio.all_tasks())
     wires = [Wire(GuardMiddleware(Listener(), house.verifier), text) for _ in range(100)]
-    await asyncio.sleep(0.5)
+    for wire in wires:
+        await wire.gets("websocket.accept")
+    await asyncio.sleep(0.1)
     assert len(asyncio.all_tasks()) == before + len(wires) + 1
     house.clock.forward(LIFE)
     for wire in wires:
@@ -350,7 +355,8 @@ async def test_one_task_for_all(house: House):
 async def test_a_clock_that_fails(house: House, caplog: pytest.LogCaptureFixture):
     """What cannot be checked is closed with 1013, with a word in the log, and the others are looked at all the same."""
     wires = [Wire(GuardMiddleware(Listener(), house.verifier), house.token()) for _ in range(2)]
-    await asyncio.sleep(0.05)
+    for wire in wires:
+        await wire.gets("websocket.accept")
     house.clock.now = None  # type: ignore[assignment]
     for wire in wires:
         assert (await wire.gets("websocket.close"))["code"] == 1013
@@ -424,7 +430,8 @@ async def test_a_renewal_that_nobody_can_judge(house: House):
     answer = json.loads((await wire.gets("websocket.send"))["text"])
     assert answer == {"type": "stagedoor.not_renewed", "error": "temporarily_unavailable", "retry_after": 7}
     wire.says("still here")
-    await asyncio.sleep(0.05)
+    while not app.got:
+        await asyncio.sleep(0.01)
     assert app.got == ["still here"]
     house.clock.forward(LIFE)
     await wire.ends()

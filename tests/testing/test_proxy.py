@@ -98,8 +98,11 @@ async def test_a_refused_connection_reaches_nobody(server: Server) -> None:
 async def test_a_frozen_connection_is_never_answered(server: Server) -> None:
     """It stays open, and the server has heard nothing."""
     async with FaultProxy("127.0.0.1", server.port, freeze=1.0) as proxy:
+        asking = asyncio.create_task(ask(proxy.port))
+        while not proxy.counts["frozen"]:
+            await asyncio.sleep(0.001)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(ask(proxy.port), 0.1)
+            await asyncio.wait_for(asking, 0.1)
         assert proxy.counts["frozen"] == 1
     assert server.heard == 0
 
