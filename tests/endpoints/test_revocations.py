@@ -368,8 +368,9 @@ async def asking(house: House, client: httpx2.AsyncClient, cursor: str, wait: fl
 
 
 @pytest.mark.parametrize("kind", ["own", "shared"])
-async def test_who_waits_hears_at_once(mount: str, kind: str):
+async def test_who_waits_hears_at_once(mount: str, kind: str, monkeypatch: pytest.MonkeyPatch):
     """A reader that waits is answered as soon as something is ended, long before its time is over."""
+    monkeypatch.setattr(module, "_LOOK", 60.0)
     house = made(mount, kind)
     pair = await house.issuer.issue("user-ada")
     async with running(house) as client:
@@ -383,8 +384,9 @@ async def test_who_waits_hears_at_once(mount: str, kind: str):
         assert [record["name"] for record in answer["records"]] == [encode(house.issuer.peppers.parse(pair.refresh_token, 0).session_id)]
 
 
-async def test_what_another_process_ends_is_heard_too(mount: str):
+async def test_what_another_process_ends_is_heard_too(mount: str, monkeypatch: pytest.MonkeyPatch):
     """What stands in the log, and did not come by this process, wakes whoever waits as soon as the own follower has read it."""
+    monkeypatch.setattr(module, "_LOOK", 60.0)
     house = made(mount, "shared")
     async with running(house) as client:
         cursor = (await client.get(PATH)).json()["cursor"]
