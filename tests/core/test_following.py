@@ -198,7 +198,7 @@ def test_after_a_failure_nobody_asks_again_at_once():
 
 def test_many_who_ask_share_one_read():
     """Fifty threads that ask while one read is under way have one more between them, which began after they had asked."""
-    with following() as (revocations, feed, moment):
+    with following(bound=PATIENCE) as (revocations, feed, moment):
         under_way, go_on = threading.Event(), threading.Event()
 
         def held() -> None:
@@ -222,9 +222,24 @@ def test_many_who_ask_share_one_read():
 
 async def test_many_who_await_share_one_read():
     """As with threads; and whoever gives up takes nothing away from the others."""
-    with following() as (revocations, feed, moment):
+    with following(bound=PATIENCE) as (revocations, feed, moment):
+        under_way, go_on = threading.Event(), threading.Event()
+
+        def held() -> None:
+            under_way.set()
+            assert go_on.wait(PATIENCE)
+
+        feed.before = held
+        first = asyncio.create_task(revocations.hear_async())
+        assert await asyncio.to_thread(under_way.wait, PATIENCE)
+        tasks = [asyncio.create_task(revocations.hear_async()) for _ in range(50)]
+        await asyncio.sleep(0.1)
+        tasks[7].cancel()
         feed.end("s")
-        await revocations.hear_async()
+        go_on.set()
+        answers = await asyncio.gather(first, *tasks, return_exceptions=True)
+        assert [number for number, each in enumerate(answers) if each is not None] == [8]
+        assert len(feed.asked) == 2
         assert answer(revocations, moment) == 401
 
 
