@@ -27,6 +27,8 @@ ONCE = {
 """Folders and files whose tests ask more of servers, sockets, processes and time than of a Python."""
 BETWEEN = {"pgbouncer", "redis_cluster", "own"}
 """Fixtures of what a server, tried on each Python, may have around it: a pooler, other nodes, a test that kills it."""
+SERVED = {"browser", "endpoints", "guards", "interop", "process", "service"}
+"""Folders of what stands on an application that is served: half of the time of what is enough once."""
 ENDS = {"endpoints", "remote", "service", "signer"}
 SERVERS = {"postgres", "redis_server"}
 
@@ -39,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         asks = _asked_by(item)
+        if folder in SERVED:
+            item.add_marker("served")
         if folder in ("faults", "servers"):
             item.add_marker("faults")
         elif folder in ONCE or item.path.name in ONCE or not BETWEEN.isdisjoint(asks):
