@@ -32,9 +32,8 @@ ROUNDS = 7
 
 def main() -> int:
     """Run what was asked for, print what it found."""
-    known = [name for name in SCRIPTS if (ROOT / "bench" / f"{name}.py").exists()]
     parser = argparse.ArgumentParser(prog="bench")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCRIPTS)}")
     parser.add_argument("--smoke", action="store_true", help="a few of everything: whether it runs, not how fast; nothing is kept")
     parser.add_argument("--peers", action="store_true", help="in the smoke form too, beside the others")
     parser.add_argument("--rounds", type=int, help=f"{ROUNDS} unless given; 2 in the smoke form")
@@ -42,14 +41,14 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
     parser.add_argument("--page", action="store_true", help="write what the log holds into the documentation, and run nothing")
     given = parser.parse_args()
-    if unknown := [name for name in given.names if name not in known]:
+    if unknown := [name for name in given.names if name not in SCRIPTS]:
         parser.error(f"not known: {', '.join(unknown)}")
     if given.page:
-        missing = page.write(known)
+        missing = page.write(SCRIPTS)
         print(f"written: {page.PERFORMANCE.relative_to(ROOT)}, {page.CAPACITY.relative_to(ROOT)}")
         print(f"not measured: {', '.join(missing) or 'nothing'}")
         return 0
-    names = given.names or [name for name in known if given.list or name not in ASKED_FOR]
+    names = given.names or [name for name in SCRIPTS if given.list or name not in ASKED_FOR]
     scripts = [importlib.import_module(f"bench.{name}") for name in names]
     if given.list:
         print("\n".join(f"{script.NAME:<18} {script.SUMMARY}" for script in scripts))

@@ -6,7 +6,6 @@ Never knows a store, a request or where the time comes from.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 
 import msgspec
@@ -28,7 +27,7 @@ from stagedoor.encoding import MAX_TOKEN, decode_object
 from stagedoor.errors import AuthError, ClaimRejected, KeySetUnavailable, RevocationsStale, StepUpRequired, TokenExpired, UnknownKey
 from stagedoor.layout import Layouts
 from stagedoor.revocation import Revocations
-from stagedoor.scope import Scope
+from stagedoor.scope import Scope, remembered
 from stagedoor.seen_tokens import SeenTokens
 from stagedoor.trusted_issuer import Expected, TrustedKey
 
@@ -252,7 +251,7 @@ class Reader(Generic[C]):
         ):
             return None
         try:
-            scope = _scope_of(said.scope)
+            scope = remembered(said.scope)
         except ValueError:
             return None
         # What stands twice is kept once: many tokens are remembered.
@@ -320,10 +319,6 @@ def _scope(payload: Mapping[str, Any]) -> Scope:
     if not isinstance(text, str):
         raise ClaimRejected("scope", "not a text")
     try:
-        return _scope_of(text)
+        return remembered(text)
     except ValueError:
         raise ClaimRejected("scope", "not a list of scope tokens") from None
-
-
-_scope_of = lru_cache(maxsize=256)(Scope.parse)
-"""Of verified tokens alone, which have few different ones."""

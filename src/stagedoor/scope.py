@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 
@@ -40,3 +41,9 @@ class Scope(frozenset[str]):
 
     def __repr__(self) -> str:
         return f"Scope({str(self)!r})"
+
+
+@lru_cache(maxsize=1024)
+def remembered(text: str) -> Scope:
+    """Scope.parse, once for what many tokens and sessions have. For texts that we have signed, verified or stored: no stranger fills it."""
+    return Scope.parse(text)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from stagedoor.access_token import check_application_claims
 from stagedoor.encoding import encode
 from stagedoor.errors import InvalidScope, SessionUnreadable
-from stagedoor.scope import Scope
+from stagedoor.scope import Scope, remembered
 from stagedoor.session import Session
 
 
@@ -87,7 +86,7 @@ def granted(grant: Grant, session: Session, asked: Scope | str | None = None) ->
     InvalidScope where more is asked for (RFC 6749 section 6); SessionUnreadable where the session's own scope is none.
     """
     try:
-        held = _parsed(session.scope)
+        held = remembered(session.scope)
     except ValueError:
         raise SessionUnreadable("its scope is none", session_id=encode(session.id)) from None
     if grant.scope is not None:
@@ -102,12 +101,6 @@ def granted(grant: Grant, session: Session, asked: Scope | str | None = None) ->
     if not held.covers(narrowed):
         raise InvalidScope("The session does not have all of this scope.")
     return narrowed, claims
-
-
-@lru_cache(maxsize=1024)
-def _parsed(text: str) -> Scope:
-    """Scope.parse, once for what many sessions have."""
-    return Scope.parse(text)
 
 
 def _scope(scope: Scope | str) -> Scope:
