@@ -44,6 +44,9 @@ RESERVED = frozenset({"iss", "aud", "sub", "client_id", "iat", "exp", "nbf", "jt
 """Claims that Stagedoor writes or that change what a token is; an application cannot set them."""
 
 
+_NO_SCOPE = Scope()
+
+
 class AccessToken(msgspec.Struct, Generic[C], frozen=True, gc=False):
     """One verified access token. `claims` is the whole payload: a Claims mapping, or the application's own msgspec.Struct."""
 
@@ -173,7 +176,7 @@ class Reader(Generic[C]):
             access_token, nbf = self._accept_unusual(signed, now)
         self.revocations.check(access_token, now)
         # Else its key cannot be asked for by its name, or `iat` does not tell from when it may be used.
-        if signed.named == access_token.key_id and nbf <= access_token.issued_at:
+        if signed.header.kid == access_token.key_id and nbf <= access_token.issued_at:
             self._seen.add(token, access_token, state, signed.key, now)
         return access_token
 
@@ -240,7 +243,7 @@ class Reader(Generic[C]):
         soon = now + FUTURE_LEEWAY
         if not (
             named is not None
-            and signed.kind in kinds
+            and signed.header.kind in kinds
             and said.iss == issuer
             and now < said.exp
             and said.iat <= soon
@@ -251,7 +254,7 @@ class Reader(Generic[C]):
         ):
             return None
         try:
-            scope = remembered(said.scope)
+            scope = remembered(said.scope) if said.scope else _NO_SCOPE
         except ValueError:
             return None
         # What stands twice is kept once: many tokens are remembered.
@@ -259,13 +262,13 @@ class Reader(Generic[C]):
         auth_time = said.auth_time if said.auth_time != said.iat else said.iat
         sub: str = said.sub if type(said.sub) is str else str(said.sub)
         claims: Any = Claims(signed.text) if self._read_claims is None else self._typed(signed.text)
-        return AccessToken(sub, said.sid, scope, client_id, said.jti, said.iat, said.exp, auth_time, issuer, named, signed.kid, claims)
+        return AccessToken(sub, said.sid, scope, client_id, said.jti, said.iat, said.exp, auth_time, issuer, named, signed.key.kid, claims)
 
     def _accept_unusual(self, signed: jws.Signed[Any], now: float) -> tuple[AccessToken[C], int]:
         """One claim after the other, in their order: the token that does not look like most, and its `nbf`; and why one is refused."""
         expected = self._expected or cast(TrustedKey, signed.key).expected
         payload = signed.payload if type(signed.payload) is dict else decode_object(signed.text)
-        jws.check_typ(signed, expected.typ)
+        jws.check_typ(signed.header, expected.typ)
         check_issuer(payload, expected.issuer)
         named = check_audience(payload, expected.audience)
         check_times(payload, now, iat_required=expected.complete)
@@ -284,7 +287,7 @@ class Reader(Generic[C]):
             auth_time=moment(payload, "auth_time"),
             issuer="" if expected.issuer is ABSENT else expected.issuer,
             audience=named,
-            key_id=signed.kid,
+            key_id=signed.key.kid,
             claims=self._typed(signed.text),
         )
         return token, payload.get("nbf", 0)

@@ -32,8 +32,8 @@ class VerifyingKey(Protocol):
     def algorithm(self) -> Algorithm:
         """The key's one algorithm."""
 
-    def verify(self, data: bytes, signature: bytes) -> bool:
-        """Whether the signature holds."""
+    def holds(self, data: bytes, signature: str) -> bool:
+        """Whether this is its signature over the data, as a token carries it: in base64url. MalformedToken where it is none."""
 
 
 class SigningKey(Protocol):
@@ -58,31 +58,30 @@ class KeyFinder(Protocol):
         """The key of this `kid`, if it is accepted at this moment. None: the token names no key."""
 
 
-class Signed(msgspec.Struct, Generic[P], frozen=True, gc=False):
-    """What a verified token says: its key's name, its kind and its payload, all under the signature; and the key that verified it."""
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """What the header of a token says, as far as it matters."""
 
-    kid: str
-    typ: str | None
-    payload: P
-    key: VerifyingKey
-    named: str | None
-    """The `kid` that the token itself gives."""
-    kind: str | None
-    """`typ` in lower case and without the media type's prefix; None where it is not there, "" where it is no ASCII."""
-    text: bytes
-    """The payload as it was written."""
-
-
-class _Header(msgspec.Struct, frozen=True, gc=False):
     alg: str
     kid: str | None
     typ: Any
+    """A text, or None where it is not there, once the signature holds."""
     kind: str | None
+    """`typ` in lower case and without the media type's prefix; None where it is not there, "" where it is no ASCII."""
     is_sound: bool
     """Whether `typ` is a text, or not there: who has not signed the token is not told."""
 
 
-_known: dict[str, _Header] = {}
+class Signed(msgspec.Struct, Generic[P], frozen=True, gc=False):
+    """What a verified token says, its header and its payload, both under the signature; and the key that verified it."""
+
+    header: Header
+    payload: P
+    key: VerifyingKey
+    text: bytes
+    """The payload as it was written."""
+
+
+_known: dict[str, Header] = {}
 """The headers of tokens whose signature held, by their text: what that says never changes, and few issuers write more than one."""
 _MOST_KNOWN = 1000
 
@@ -124,7 +123,7 @@ def verify(token: str, keys: KeyFinder, now: float, read: Callable[[bytes], P] =
         raise UnknownKey("no key of this kid is accepted", kid=header.kid)
     if header.alg not in key.algorithm.names:
         raise AlgorithmNotAllowed(f"key {key.kid} is for {key.algorithm.name}")
-    if not key.verify(data, decode(signature)):
+    if not key.holds(data, signature):
         raise BadSignature
     if known is None:
         if not header.is_sound:
@@ -133,7 +132,7 @@ def verify(token: str, keys: KeyFinder, now: float, read: Callable[[bytes], P] =
             _known.clear()
         _known[head] = header
     text = decode(payload)
-    return Signed(key.kid, header.typ, read(text), key, header.kid, header.kind, text)
+    return Signed(header, read(text), key, text)
 
 
 def payload_of(token: str) -> bytes:
@@ -141,19 +140,19 @@ def payload_of(token: str) -> bytes:
     return decode(token.split(".", 2)[1])
 
 
-def check_typ(signed: Signed[Any], typ: str | Collection[str] | Absent) -> None:
+def check_typ(header: Header, typ: str | Collection[str] | Absent) -> None:
     """The kind must be this one or one of these, in lower case, with or without the media type's prefix; or it must not be said.
 
     Else ClaimRejected (RFC 8725 section 3.11).
     """
     if typ is ABSENT:
-        if signed.typ is not None:
+        if header.typ is not None:
             raise ClaimRejected("typ", "there, though this issuer's tokens lack it")
         return
     kinds = (typ,) if isinstance(typ, str) else typ
-    if signed.kind not in kinds:
+    if header.kind not in kinds:
         # What it says is told: it is a header's, and nobody's data.
-        raise ClaimRejected("typ", f"{signed.typ!r:.40}, not {' or '.join(sorted(kinds))}")
+        raise ClaimRejected("typ", f"{header.typ!r:.40}, not {' or '.join(sorted(kinds))}")
 
 
 def read_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -169,7 +168,7 @@ def _split(token: str) -> tuple[str, bytes, str, str]:
     head, dot, payload = text.partition(".")
     if not dot or "." in payload or not token.isascii():
         raise MalformedToken("not three parts of ASCII")
-    return head, text.encode("ascii"), payload, signature
+    return head, text.encode(), payload, signature
 
 
 def _members(head: str) -> dict[str, Any]:
@@ -179,7 +178,7 @@ def _members(head: str) -> dict[str, Any]:
     return header
 
 
-def _read(head: str) -> _Header:
+def _read(head: str) -> Header:
     header = _members(head)
     alg = header.get("alg")
     if not isinstance(alg, str) or alg not in ALGORITHMS:
@@ -191,4 +190,4 @@ def _read(head: str) -> _Header:
     if isinstance(typ, str):
         # ASCII alone: in lower case the Kelvin sign would be a k.
         kind = typ.lower().removeprefix("application/") if typ.isascii() else ""
-    return _Header(alg, kid, typ, kind, kind is not None or "typ" not in header)
+    return Header(alg, kid, typ, kind, kind is not None or "typ" not in header)

@@ -37,7 +37,7 @@ class Key:
     Built by `generate`, `from_secret`, `from_pem`, `from_der`, `from_jwk` and `from_signer`; each refuses a weak key with KeyRejected.
     """
 
-    __slots__ = ("_private", "_public", "_signs", "algorithm", "kid", "signer", "verify")
+    __slots__ = ("_private", "_public", "_signs", "algorithm", "holds", "kid", "signer")
 
     def __init__(self, row: Algorithm, public: Any, private: Any, kid: str | None = None, signer: Signer | None = None) -> None:
         check(row, public)
@@ -47,8 +47,8 @@ class Key:
         self._public = public
         self._private = private
         self._signs = None if private is None else row.prepare(private)
-        self.verify: Callable[[bytes, bytes], bool] = partial(row.verify, row.prepare(public))
-        """(data, signature) -> whether the signature is this key's over the data."""
+        self.holds: Callable[[bytes, str], bool] = partial(row.verify, row.prepare(public))
+        """(data, signature in base64url) -> whether it is this key's over the data; MalformedToken where it is no base64url."""
         if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= 255 and not _SURROGATE.search(kid)):
             raise KeyRejected("key_malformed", "kid is no text of 1 to 255 characters")
         self.kid = kid or self.thumbprint()
@@ -146,6 +146,10 @@ class Key:
     def taken(self, data: bytes, answer: object) -> bytes:
         """What the signer answered for `data`, once it holds under the public half, as a JWS carries it. SigningFailed."""
         return taken(self.algorithm, self._public, data, answer)
+
+    def verify(self, data: bytes, signature: bytes) -> bool:
+        """Whether the signature is this key's over the data."""
+        return self.holds(data, encode(signature))
 
     def jwk(self, *, private: bool = False) -> dict[str, Any]:
         """This key as a JWK; only with `private=True` does it hold what signs, and for a secret there is no other form."""

@@ -188,7 +188,7 @@ class KeySet(Ring[Key]):
             raise TypeError("verify takes the token as text")
         now = self._clock()
         signed: jws.Signed[dict[str, Any]] = jws.verify(token, self, now)
-        jws.check_typ(signed, typ)
+        jws.check_typ(signed.header, typ)
         check_times(signed.payload, now)
         _check_texts(signed.payload)
         if issuer is not None:

@@ -54,15 +54,16 @@ class Said(msgspec.Struct, gc=False):
 class Layouts:
     """Those of the tokens that one reader has verified. Frozen, but for what it learns."""
 
-    __slots__ = ("_known", "_left")
+    __slots__ = ("_known", "_left", "_only")
 
     def __init__(self) -> None:
         self._known: dict[int, Callable[[bytes], Any]] = {}  # by how many commas there are: nearly always one layout to try
+        self._only: Callable[[bytes], Any] | None = None  # while there is one alone: then no commas need be counted
         self._left = MOST
 
     def read(self, text: bytes) -> Any:
         """A Said, with an attribute for each claim that has a meaning; a dict where no layout fits. MalformedToken."""
-        decode = self._known.get(text.count(b","))
+        decode = self._only or self._known.get(text.count(b","))
         if decode is not None:
             try:
                 said = decode(text)
@@ -73,7 +74,7 @@ class Layouts:
                 if _write(said) == text:
                     return said
         members = decode_object(text)
-        if decode is None and self._left > 0:
+        if self._left > 0 and text.count(b",") not in self._known:
             self._learn(text, members)
         return members
 
@@ -86,6 +87,7 @@ class Layouts:
             decode = _decoder(tuple(members))
             if _write(decode(text)) == text:
                 self._known[text.count(b",")] = decode
+                self._only = decode if len(self._known) == 1 else None
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from stagedoor.algorithms import Algorithm
+from stagedoor.encoding import encode
 from stagedoor.errors import AuthError, SigningFailed
 
 _log = logging.getLogger("stagedoor.keys")
@@ -51,7 +52,7 @@ def taken(row: Algorithm, public: Any, data: bytes, answer: object) -> bytes:
     if not isinstance(answer, bytes | bytearray | memoryview):
         raise SigningFailed(f"the signer returned {type(answer).__name__}, not bytes")
     for signature in _forms(row, public, bytes(answer)):
-        if row.verify(public, data, signature):
+        if row.verify(public, data, encode(signature)):
             return signature
     raise SigningFailed("what the signer returned is not this key's signature")
 

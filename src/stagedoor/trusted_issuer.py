@@ -96,7 +96,7 @@ class TrustedKey:
 
     kid: str
     algorithm: Algorithm
-    verify: Callable[[bytes, bytes], bool]
+    holds: Callable[[bytes, str], bool]
     expected: Expected
 
 
@@ -140,7 +140,7 @@ class TrustedKeys:
                 asked.append((keys, error))
             else:
                 if key is not None:
-                    return TrustedKey(key.kid, key.algorithm, key.verify, expected)
+                    return TrustedKey(key.kid, key.algorithm, key.holds, expected)
                 asked.append((keys, UnknownKey(kid=str(id_))))
         if any(isinstance(error, KeySetUnavailable) for _, error in asked):
             raise _SomeUnavailable(asked)
@@ -178,7 +178,7 @@ class TrustedKeys:
         for keys, expected in self._nameless:
             accepted = [entry.value for entry in keys.entries() if entry.ends is None or now < entry.ends]
             if len(accepted) == 1:
-                return TrustedKey(accepted[0].kid, accepted[0].algorithm, accepted[0].verify, expected)
+                return TrustedKey(accepted[0].kid, accepted[0].algorithm, accepted[0].holds, expected)
         return None
 
     def _check_names(self) -> None:

@@ -38,7 +38,7 @@ def test_round_trip(name: str):
     """Every algorithm of the table signs what its verifying half verifies."""
     token = jws.sign(key(name), "test+jwt", PAYLOAD)
     signed = verify(token, key(name) if name.startswith("HS") else public_half(name))
-    assert (signed.kid, signed.typ, signed.payload, signed.named) == (key(name).kid, "test+jwt", PAYLOAD, key(name).kid)
+    assert (signed.key.kid, signed.header.typ, signed.payload, signed.header.kid) == (key(name).kid, "test+jwt", PAYLOAD, key(name).kid)
     assert decode_object(signed.text) == PAYLOAD
     assert jws.read_unverified(token) == (header(key(name)), PAYLOAD)
 

@@ -216,20 +216,20 @@ class Named:
 
     kid: str
     algorithm: Any
-    verify: Callable[[bytes, bytes], bool] = field(compare=False)
+    holds: Callable[[bytes, str], bool] = field(compare=False)
 
 
 def test_keys_that_call_themselves_equal(checks: Checks):
     """Whatever a key says of its likeness to another one: what it has not signed is refused."""
     one, two = (Key.from_secret(secret, kid="k") for secret in (SECRET, SECRET[::-1]))
-    keys: Any = Remote(Named("k", one.algorithm, one.verify))
+    keys: Any = Remote(Named("k", one.algorithm, one.holds))
     for looks in (
         verifier(keys),
         Verifier.of(TrustedIssuer(ISS, audience=AUD, keys=keys), revocations=Revocations(), clock=FixedClock(NOW)),
     ):
-        keys.keys["k"] = Named("k", one.algorithm, one.verify)
+        keys.keys["k"] = Named("k", one.algorithm, one.holds)
         seen(checks, looks, token(one))
-        keys.keys["k"] = Named("k", two.algorithm, two.verify)
+        keys.keys["k"] = Named("k", two.algorithm, two.holds)
         assert refused(looks, token(one)) == "signature_invalid"
         seen(checks, looks, token(two))
         assert refused(looks, token(one)) == "signature_invalid"
