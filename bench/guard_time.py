@@ -1,7 +1,7 @@
 """GuardTime: what the guard takes of a request inside a running server, microseconds.
 
-Never knows the guard: the servers timed_asgi and timed_fastapi look at the clock before and behind it, in each request, while they are
-kept busy, and tell the medians.
+Never knows the guard: the servers timed_asgi, timed_fastapi and timed_starlette look at the clock before and behind it, in each request,
+while they are kept busy, and tell the medians.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ CASES = {
     "plain ASGI, new token": ("timed_asgi", ["/guarded"], 5.0, 2.5),
     "FastAPI above an empty Security dependency, token seen before": ("timed_fastapi", ["/guarded", "/empty"], 2.0, 1.0),
     "FastAPI above an empty Security dependency, new token": ("timed_fastapi", ["/guarded", "/empty"], None, None),
+    "Starlette above an open route, token seen before": ("timed_starlette", ["/guarded", "/open"], None, None),
+    "Starlette above an open route, new token": ("timed_starlette", ["/guarded", "/open"], None, None),
 }
 """The server, the paths that take turns, the bar and the aim, in microseconds."""
 Serve = Callable[[str], Served]
@@ -73,5 +75,6 @@ def table(options: Options, serve: Serve, load: Load, many: Path, seconds: float
         "Medians of all requests of a turn, 64 connections.",
         "Plain ASGI: from the call of the guard to its call of the application, less the same without a guard, timed in the same request.",
         "FastAPI: from the call of the application to that of the route, less that with an empty Security dependency, requests in turns.",
+        "Starlette: likewise, less that to a route without a guard.",
     ]
     return made
