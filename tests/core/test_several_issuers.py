@@ -231,3 +231,17 @@ def test_a3_a_secret_is_no_public_key():
 def test_the_algorithm_is_that_of_the_entrys_key(header: dict[str, str]):
     """A4: an algorithm that another entry has is none of this entry's."""
     assert refused(ALL, token("sso", "sso", **header)) == "algorithm_not_allowed"
+
+
+def test_exactly_one_key_by_the_clock():
+    """An issuer whose tokens name no key may have one that has ended, besides the one that is meant."""
+    clock = FixedClock(NOW)
+    keys = KeySet(key("HS256"), clock=clock)
+    fresh = keys.rotate(keep=60, announce=1)
+    nest = TrustedIssuer(ABSENT, audience=ABSENT, typ="JWT", keys=keys, kid=ABSENT, numeric_subject=True)
+    with pytest.raises(ValueError, match="exactly one key"):
+        of(nest, now=NOW + 60)
+    verifier = of(nest, now=NOW + 61)
+    text = forge({"alg": "HS256", "typ": "JWT"}, CLAIMS["nest"] | {"exp": NOW + 900}, fresh)
+    assert verifier.verify(text).subject == "1"
+    assert refused(verifier, token("nest", "nest")) == "signature_invalid"

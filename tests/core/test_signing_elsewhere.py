@@ -101,6 +101,7 @@ async def test_der(house: House):
 FAILURES = [
     OSError("box down"),
     TimeoutError(),
+    StopIteration(),
     errors.StoreError("no network"),
     None,
     "text",
@@ -337,3 +338,13 @@ async def test_boxes_that_hang_take_no_threads_of_others(monkeypatch: pytest.Mon
             assert await asyncio.to_thread(lambda: 5) == 5
     finally:
         go_on.set()
+
+
+async def test_sixteen_calls_at_one_time():
+    """A box is asked for so many at once, on threads that are told by their name."""
+    house = House("async, plain signer")
+    together, sign = threading.Barrier(16), house.box.sign
+    house.box.sign = lambda data: [together.wait(issuer.SIGNING_SECONDS), sign(data)][1]  # type: ignore[method-assign]
+    pairs = await asyncio.gather(*(house.login() for _ in range(16)))
+    assert len({pair.session_id for pair in pairs}) == 16
+    assert {thread.name.partition("_")[0] for thread in house.box.threads} == {"stagedoor-signer"}
