@@ -20,6 +20,7 @@ def test_claims_are_a_mapping():
     assert dict(claims) == {"sub": "ada", "n": 1}
     assert claims["n"] == 1
     assert claims.get("other") is None
+    assert [name in claims for name in ("sub", "n", "other", 1, None)] == [True, True, False, False, False]
     assert len(claims) == 2
     assert "ada" not in repr(claims) + str(claims)
     with pytest.raises(KeyError):

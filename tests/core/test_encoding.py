@@ -54,6 +54,7 @@ def test_vectors(data: bytes, text: str):
     [
         "Zg=", "Zg==", "Zh", "Zm9", "Z", "Zm9vY", "+z_4ME", "A/z_4ME", "Zm 9v", " Zm9v", "Zm9v ", "Zm9v\n", "\tZm9v", "Zm9v\r\n",
         "Zm!9v", "Zm*9v", "Zm9v\x00", "Zm9v.", "\uff3am9v", "Zm9\uff56", "Zm9v\u200b", "é", "=", "====", "-", "_",
+        "!!!!Zm9v", "    Zm9v", "\r\n\r\nZm9v", "Zm\n\n\n\n9v", "!!!!Zg", "Z****g", "....Zm8", "Zg==Zm9v", "Zm8=Zg", "====Zm9v",
     ],
 )  # fmt: skip
 def test_other_texts_for_the_same_bytes_are_refused(text: str):

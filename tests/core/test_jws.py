@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stagedoor import jws
 from stagedoor.algorithms import ALGORITHMS
 from stagedoor.encoding import MAX_TOKEN, decode, decode_object, encode
-from stagedoor.errors import AlgorithmNotAllowed, BadSignature, MalformedToken, TokenError, UnknownKey
+from stagedoor.errors import AlgorithmNotAllowed, BadSignature, ClaimRejected, MalformedToken, TokenError, UnknownKey
 from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
 
@@ -252,9 +252,34 @@ def test_what_is_no_kid_is_asked_of_no_keys(kid: object):
     assert (caught.value.code, caught.value.kid) == ("key_unknown", None)
 
 
+@pytest.mark.parametrize("parts", [1, 2, 4, 5])
+def test_another_number_of_parts(parts: int):
+    """What has not three parts is malformed before any key is asked for, though its header be sound and the key have signed it."""
+    signed = ".".join([encode(json.dumps(header(key("HS256"))).encode()), *[encode(b"{}")] * 5][: parts - 1])
+    token = f"{signed}.{encode(key('HS256').sign(signed.encode()))}" if signed else encode(b"{}")
+    with pytest.raises(MalformedToken):
+        jws.verify(token, NoKid(), NOW)
+    assert refused(token, key("HS256")) == "token_malformed"
+
+
+class NoKid:
+    def find(self, id_: object, now: float) -> Key:
+        pytest.fail("a key is asked for")
+
+
 class AnyKid:
     def find(self, id_: object, now: float) -> Key:
         return key("HS256")
+
+
+def test_a_kind_that_looks_like_another():
+    """The Kelvin sign is no k, though it becomes one in lower case: a kind is ASCII, or it is none."""
+    kind = verify(forge(header(key("HS256"), "KEY+jwt"), PAYLOAD, key("HS256")), key("HS256")).header
+    jws.check_typ(kind, "key+jwt")
+    other = verify(forge(header(key("HS256"), "\u212aEY+jwt"), PAYLOAD, key("HS256")), key("HS256")).header
+    for typ in ("key+jwt", ["key+jwt", "\u212aEY+jwt"]):
+        with pytest.raises(ClaimRejected):
+            jws.check_typ(other, typ)
 
 
 def test_nothing_is_read_before_the_signature_holds():

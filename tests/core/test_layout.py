@@ -263,6 +263,16 @@ def test_other_peoples_tokens_have_a_layout():
     assert [type(layouts.read(text)) is dict for _ in range(3)] == [True, False, False]
 
 
+def test_layouts_stand_beside_each_other():
+    """What has been read by its layout is read by it still, whatever came in between: other members, more of them or just as many."""
+    layouts = Layouts()
+    texts = [shape(number) for number in (0, 1, 2)]
+    for number, text in enumerate(texts):
+        layouts.read(text)
+        layouts.read(shape(40 + number))
+        assert [type(layouts.read(each)) is dict for each in texts[: number + 1]] == [False] * (number + 1)
+
+
 def test_a_payload_of_very_many_members_has_no_layout():
     """A layout takes memory for each member, so there is none of hundreds of them, and the others have theirs."""
     layouts = Layouts()

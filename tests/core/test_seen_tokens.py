@@ -54,6 +54,16 @@ def test_a_second_look_costs_no_signature_check(checks: Checks, finder: str):
     assert dict(looks.verify(text).claims) == dict(FINDERS[finder]().verify(text).claims)
 
 
+@pytest.mark.parametrize("kind", [KeySet, Remote])
+def test_tokens_are_remembered_beside_each_other(checks: Checks, kind: Callable[..., Any]):
+    """No token takes the place of another one, be it of the same key or of another."""
+    looks = verifier(kind(A, B))
+    texts = [token(signer, jti=jti) for jti in ("1", "2") for signer in (A, B)]
+    for text in texts:
+        looks.verify(text)
+    assert [checks.of(looks, text) for text in texts * 2] == [0] * 8
+
+
 def test_a_token_is_its_whole_text(checks: Checks):
     """With one character changed, anywhere, it is another token, and nobody has seen it."""
     looks, text = verifier(KeySet(A)), token()

@@ -12,6 +12,7 @@ from stagedoor.stores.memory import MemoryStore
 from stagedoor.testing.clock import FixedClock
 
 from .material import NOW, SECRET, forge, header, key, public_half
+from .scripted import ScriptedFeed, moments
 from .test_access_token import AUDIENCE, ISSUER, minted, payload, resigned
 from .test_jws import twin_of
 
@@ -150,6 +151,16 @@ def test_claims_that_do_not_fit_the_type(clock: FixedClock, claims: dict[str, An
     assert rejected(make(clock, claims=Mine), minted(claims=claims)) == "claims"
 
 
+class Plain:
+    """A class that says of none of its members what they are."""
+
+
+def test_claims_of_no_type_that_can_be_read(clock: FixedClock):
+    """What claims cannot be read into is said when the verifier is made, and not by its first token."""
+    with pytest.raises(TypeError, match="claims"):
+        make(clock, claims=Plain)
+
+
 def test_revocations_must_be_said(clock: FixedClock):
     """Without `revocations`, or with something else in its place, there is no verifier."""
     with pytest.raises(TypeError):
@@ -224,3 +235,44 @@ def test_a_verified_token_is_checked_again(clock: FixedClock):
     with pytest.raises(errors.TokenRevoked) as caught:
         verifier.check_again(token)
     assert caught.value.session_id == token.session_id
+
+
+def test_a_login_that_is_recent(clock: FixedClock):
+    """At most so many seconds ago, and no further ahead than clocks may differ; else it is said how recent it must be (RFC 9470)."""
+    verifier = make(clock)
+    token = verifier.verify(minted(auth_time=NOW - 60))
+    verifier.check_recent(token, 60)
+    for max_age in (59, 0):
+        with pytest.raises(errors.StepUpRequired) as caught:
+            verifier.check_recent(token, max_age)
+        assert caught.value.max_age == max_age
+    clock.forward(-70)
+    verifier.check_recent(token, 0)
+    clock.forward(-0.5)
+    with pytest.raises(errors.StepUpRequired):
+        verifier.check_recent(token, 3600)
+
+
+async def test_what_is_asked_of_whoever_knows_of_revocations(clock: FixedClock):
+    """`verify_async` has read what is new where what is known is too old, and looks again; `check_strictly` has it read each time."""
+    with moments() as moment:
+        feed = ScriptedFeed()
+        revocations = Revocations.following(feed, clock=clock)
+        verifier = make(clock, revocations=revocations)
+        with pytest.raises(errors.RevocationsStale):
+            verifier.verify(minted())
+        token = await verifier.verify_async(minted())
+        await verifier.check_strictly(token)
+        feed.end("sid", NOW + 60)
+        verifier.verify(minted())
+        with pytest.raises(errors.TokenRevoked) as caught:
+            await verifier.check_strictly(token)
+        assert caught.value.session_id == "sid"
+        clock.forward(60)
+        await verifier.check_strictly(token)
+        moment.passes(5)
+        feed.end("sid", NOW + 900)
+        with pytest.raises(errors.TokenRevoked):
+            await verifier.verify_async(minted())
+        feed.close()
+        revocations.close()

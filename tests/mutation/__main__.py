@@ -17,7 +17,7 @@ import time
 from collections import Counter
 
 from mutation.survivors import EXPLAINED, LIST, Change, Mutants
-from mutation.tree import ROOT, TESTS, TIMED, TREE, make
+from mutation.tree import PLANTED, ROOT, TESTS, TIMED, TREE, make
 from test_import_law import CORE, FLOORS
 
 FILES = sorted(name for name, floor in FLOORS.items() if floor <= CORE)
@@ -40,7 +40,7 @@ def _run(files: list[str]) -> None:
     make(files)
     steps = [sys.executable, "-m", "mutation.steps"]
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "mutation.loop", "-p", "no:cacheprovider", "--tb=native", *TESTS]
-    tests += [f"--deselect={test}" for test in TIMED]
+    tests += [f"--deselect={test}" for test in TIMED + PLANTED]
     original, mutated = f"{TREE}/tests:{TREE}/src", f"{TREE}/mutants/src:{TREE}/mutants/tests"
     with (TREE / "log").open("w") as log:
         for command, folder, path in (

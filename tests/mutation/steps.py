@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mutation.survivors import Mutants
 
-AT_IMPORT = {"algorithms": ("vectors", "keys", "jws", "signer", "key_policy", "jwk")}
+AT_IMPORT = {"algorithms": ("vectors", "ecdsa", "keys", "jws", "signer", "key_policy", "jwk")}
 """A file whose functions run when it is imported, and the tests that look at what they made."""
 RESULTS = Path("mutants/results.jsonl")
 

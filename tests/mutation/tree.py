@@ -16,6 +16,8 @@ _WITHOUT = shutil.ignore_patterns("__pycache__", "faults", "browser", "interop",
 TESTS = ("tests/core", "tests/stores/test_memory.py")
 TIMED = ("tests/core/test_any_token.py::test_no_token_is_slow", "tests/core/test_encoding.py::test_nothing_is_slow")
 """What measures time fails under mutmut, whose detours cost some."""
+PLANTED = ("tests/core/test_seen_fails.py",)
+"""What plants faults of its own in the text of a function finds another text there under mutmut."""
 _SETTINGS = """
 [tool.mutmut]
 source_paths = ["src/stagedoor"]
