@@ -101,7 +101,9 @@ class KeySet(Ring[Key]):
             raise KeyRejected("key_malformed", "a JWKS is an object with a list 'keys'")
         if any(has_private_members(jwk) for jwk in found):
             raise KeyRejected("key_private_in_jwks", "a JWKS holds private parts: whoever published it must change its keys")
-        return cls(*(key for key in map(signature_key, found) if key is not None), clock=clock)
+        # A list: from a generator beside a keyword, Python 3.11 would keep what a refusal holds for ever.
+        keys = [key for key in map(signature_key, found) if key is not None]
+        return cls(*keys, clock=clock)
 
     def _checked(self, entries: Any, stamp: object = None) -> Any:
         found = list(entries)

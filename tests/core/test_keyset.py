@@ -1,8 +1,10 @@
 """KeySet: the JWKS, and tokens of other kinds."""
 
 import contextlib
+import gc
 import json
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,24 @@ def test_refused_jwks(document: dict[str, Any], code: str):
     with pytest.raises(errors.KeyRejected) as caught:
         KeySet.from_jwks(document)
     assert caught.value.code == code
+
+
+def test_a_refused_jwks_leaves_nothing_behind():
+    """However often a JWKS is refused, memory stays as it is: a broken server may be asked for years."""
+
+    def refuse(times: int) -> int:
+        for _ in range(times):
+            with contextlib.suppress(KeyRejected):
+                KeySet.from_jwks({"keys": [{"kty": "RSA"}]})
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = refuse(100)
+        assert refuse(1000) - before < 10_000
+    finally:
+        tracemalloc.stop()
 
 
 ODD = st.recursive(
