@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from stagedoor import Event, Issuer, KeySet, Peppers, SyncIssuer, errors, jws
+from stagedoor import Event, errors, jws
 from stagedoor.encoding import decode, encode
 from stagedoor.revocation import MARGIN, Record, Revocations
 from stagedoor.stores.memory import MemoryStore, SyncMemoryStore
 from stagedoor.testing.clock import FixedClock
 
-from .material import NOW, SECRET, key
-from .own_clock import AUDIENCE, ISSUER, LIFE
+from .issuers import AnyIssuer, build, settle, unlogged
+from .material import NOW
+from .own_clock import ISSUER, LIFE
 from .scripted import Token
 
-AnyIssuer = Issuer | SyncIssuer
 DAY = 86_400
-
-
-async def settle(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
-
-
-def unlogged(kind: Any) -> Any:
-    """A store of this kind that has no log."""
-
-    class Unlogged(kind):
-        def __getattribute__(self, name: str) -> Any:
-            if name == "log":
-                raise AttributeError(name)
-            return super().__getattribute__(name)
-
-    return Unlogged()
 
 
 @pytest.fixture
@@ -51,16 +34,9 @@ def events() -> list[Event]:
 @pytest.fixture(params=["async", "sync"])
 def make(request: pytest.FixtureRequest, clock: FixedClock, events: list[Event]) -> Callable[..., AnyIssuer]:
     def maker(*, logged: bool = True, **changes: Any) -> AnyIssuer:
-        kind, store = (Issuer, MemoryStore) if request.param == "async" else (SyncIssuer, SyncMemoryStore)
-        known: dict[str, Any] = {
-            "audience": AUDIENCE,
-            "store": store() if logged else unlogged(store),
-            "keys": KeySet(key("ES256"), clock=clock),
-            "peppers": Peppers(SECRET[:32], clock=clock),
-            "events": events.append,
-            "clock": clock,
-        }
-        return kind(ISSUER, **(known | changes))
+        if not logged:
+            changes["store"] = unlogged(MemoryStore if request.param == "async" else SyncMemoryStore)()
+        return build(request.param, clock, **{"events": events.append} | changes)
 
     return maker
 

@@ -1,24 +1,17 @@
 """Events: what whoever listens is told of a session, to the last member; by Issuer and by SyncIssuer."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from stagedoor import Event, Issuer, KeySet, Peppers, SyncIssuer, errors
+from stagedoor import Event, errors
 from stagedoor.encoding import decode
 from stagedoor.session import Presented
-from stagedoor.stores.memory import MemoryStore, SyncMemoryStore
 from stagedoor.testing.clock import FixedClock
 
-from .material import NOW, SECRET, key
-
-AnyIssuer = Issuer | SyncIssuer
-
-
-async def settle(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
+from .issuers import AnyIssuer, build, settle
+from .material import NOW
 
 
 @pytest.fixture
@@ -34,16 +27,7 @@ def events() -> list[Event]:
 @pytest.fixture(params=["async", "sync"])
 def make(request: pytest.FixtureRequest, clock: FixedClock, events: list[Event]) -> Callable[..., AnyIssuer]:
     def maker(**changes: Any) -> AnyIssuer:
-        kind, store = (Issuer, MemoryStore) if request.param == "async" else (SyncIssuer, SyncMemoryStore)
-        known = {
-            "audience": "https://api.example",
-            "store": store(),
-            "keys": KeySet(key("ES256"), clock=clock),
-            "peppers": Peppers(SECRET[:32], clock=clock),
-            "events": events.append,
-            "clock": clock,
-        }
-        return kind("https://auth.example", **(known | changes))
+        return build(request.param, clock, **{"events": events.append} | changes)
 
     return maker
 

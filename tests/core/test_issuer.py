@@ -11,17 +11,13 @@ from stagedoor import Event, Issuer, KeySet, Peppers, Scope, SyncIssuer, errors,
 from stagedoor.access_token import RESERVED
 from stagedoor.encoding import decode, encode
 from stagedoor.event import log
-from stagedoor.stores.memory import MemoryStore, SyncMemoryStore
+from stagedoor.stores.memory import SyncMemoryStore
 from stagedoor.testing.clock import FixedClock
 
+from .issuers import AnyIssuer, build, settle
 from .material import NOW, SECRET, key
 
 ISSUER, AUDIENCE = "https://auth.example", "https://api.example"
-AnyIssuer = Issuer | SyncIssuer
-
-
-async def settle(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
 
 
 @pytest.fixture
@@ -45,18 +41,6 @@ def make(request: pytest.FixtureRequest, clock: FixedClock, events: list[Event])
 @pytest.fixture
 def issuer(make: Callable[..., AnyIssuer]) -> AnyIssuer:
     return make()
-
-
-def build(driver: str, clock: FixedClock, **changes: Any) -> AnyIssuer:
-    kind, store = (Issuer, MemoryStore) if driver == "async" else (SyncIssuer, SyncMemoryStore)
-    known = {
-        "audience": AUDIENCE,
-        "store": store(),
-        "keys": KeySet(key("ES256"), clock=clock),
-        "peppers": Peppers(SECRET[:32], clock=clock),
-        "clock": clock,
-    }
-    return kind(ISSUER, **(known | changes))
 
 
 def names(events: list[Event]) -> list[str]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from stagedoor import KeySet, Peppers, SyncIssuer, errors
+from stagedoor import SyncIssuer, errors
 from stagedoor.revocation import MARGIN
 from stagedoor.stores.memory import MemoryLog, SyncMemoryStore
 from stagedoor.testing.clock import FixedClock
 
-from .material import NOW, SECRET, key
+from .issuers import build, unlogged
+from .material import NOW
 from .own_clock import AUDIENCE, ISSUER, LIFE, OwnClockStore
 
 
@@ -23,14 +24,7 @@ def clock() -> FixedClock:
 @pytest.fixture
 def make(clock: FixedClock) -> Callable[..., SyncIssuer]:
     def maker(name: Any = ISSUER, **changes: Any) -> SyncIssuer:
-        known = {
-            "audience": AUDIENCE,
-            "store": SyncMemoryStore(),
-            "keys": KeySet(key("ES256"), clock=clock),
-            "peppers": Peppers(SECRET[:32], clock=clock),
-            "clock": clock,
-        }
-        return SyncIssuer(name, **(known | changes))
+        return build("sync", clock, name, **changes)
 
     return maker
 
@@ -79,16 +73,7 @@ def test_a_store_of_others_too_is_followed(make: Callable[..., SyncIssuer]):
     issuer.revocations.close()
 
 
-class Unlogged(SyncMemoryStore):
-    """A store that has no log."""
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == "log":
-            raise AttributeError(name)
-        return super().__getattribute__(name)
-
-
-@pytest.mark.parametrize("kind", [SyncMemoryStore, Unlogged])
+@pytest.mark.parametrize("kind", [SyncMemoryStore, unlogged(SyncMemoryStore)])
 def test_a_store_of_one_process_is_asked(make: Callable[..., SyncIssuer], kind: type[SyncMemoryStore]):
     """Nothing is followed, so that nothing is ever too old; who checks strictly asks the store itself."""
     issuer = make(store=kind())
