@@ -68,7 +68,11 @@ def _hmac(bits: int) -> Algorithm:
         context = prepared.copy()
         context.update(data)
         # As text, of which there is one for each value: to write this one takes half as long as to read the other.
-        if hmac.compare_digest(encode(context.finalize()), signature):
+        try:
+            is_same = hmac.compare_digest(encode(context.finalize()), signature)
+        except TypeError:  # it is not ASCII
+            is_same = False
+        if is_same:
             return True
         decode(signature)  # what is no base64url is malformed
         return False

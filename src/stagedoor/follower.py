@@ -83,7 +83,7 @@ class Follower:
         self._watch.stop(wake=self._wake)
 
     def hear(self, *, strict: bool = False) -> None:
-        """Have it read once more from now on, and wait for that, the bound at the longest. RevocationsStale where no answer comes.
+        """Have it read once more from now on, and wait for that: the bound, at least a second. RevocationsStale where no answer comes.
 
         Unless it is `strict`, only where that may be, and where it has not failed just now.
         """

@@ -294,7 +294,7 @@ class Revocations:
         return self._follower is not None or self._store is not None
 
     def hear(self) -> None:
-        """Have what is new read now, and wait for it, the bound at the longest. RevocationsStale where no answer comes."""
+        """Have what is new read now, and wait for it: the bound, at least a second. RevocationsStale where no answer comes."""
         if self._follower is not None:
             self._follower.hear()
 

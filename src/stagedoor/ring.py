@@ -68,7 +68,7 @@ class Ring(Generic[T]):
         self._looked = 0.0
         self._trouble = False
         self._watch = Watch(self)
-        self._lock, self._process = threading.Lock(), os.getpid()
+        self._locks: dict[int, threading.Lock] = {}
         self.known = self._checked(entries)
         """Replaced whole with each change: while it is the same object, whatever `find` has found is found again, until it ends."""
 
@@ -246,9 +246,7 @@ class Ring(Generic[T]):
 
     def _own_lock(self) -> threading.Lock:
         """The lock, another one in a forked child: there nobody may be left to release the parent's."""
-        if self._process != os.getpid():
-            self._lock, self._process = threading.Lock(), os.getpid()
-        return self._lock
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def _look(self) -> bool:
         """Read a file again that changed, at most once a second; a vault is left to the watch: it may keep us waiting."""

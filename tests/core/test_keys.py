@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from stagedoor.algorithms import ALGORITHMS
 from stagedoor.encoding import decode, encode
-from stagedoor.errors import KeyRejected
+from stagedoor.errors import KeyRejected, MalformedToken
 from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
 
@@ -270,3 +270,10 @@ def test_swapped_arguments_do_not_print_the_key():
     with pytest.raises(KeyRejected) as caught:
         Key.from_pem(b"ES256", pem)
     assert pem.splitlines()[1][:16] not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_a_signature_that_is_not_ascii_is_malformed(name: str):
+    """Whatever the algorithm, and never a TypeError of what compares in constant time."""
+    with pytest.raises(MalformedToken):
+        Key.generate(name).holds(b"data", "\u00e9" * 43)

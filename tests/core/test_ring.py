@@ -528,6 +528,22 @@ def test_a_child_forked_in_the_middle_of_a_change(kind: type[Any]):
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+def test_two_threads_that_come_first_have_one_lock(monkeypatch: pytest.MonkeyPatch):
+    """As after a fork, where all threads of the child may ask at one time for the lock that it has not yet."""
+    ring = KeySet.generate()
+    monkeypatch.setattr("stagedoor.ring.os.getpid", lambda: -1)
+    others = []
+
+    def made() -> Any:
+        monkeypatch.undo()
+        monkeypatch.setattr("stagedoor.ring.os.getpid", lambda: -1)
+        others.append(ring._own_lock())
+        return threading.Lock()
+
+    monkeypatch.setattr("stagedoor.ring.threading.Lock", made)
+    assert [ring._own_lock()] == others
+
+
 def test_a_key_announced_elsewhere_is_published_here(tmp_path: Path):
     """The JWKS of a process that signs nothing still holds a key that another one announced."""
     ours, theirs = KeySet.open(tmp_path / "keys.json"), KeySet.open(tmp_path / "keys.json")

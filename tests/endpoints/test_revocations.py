@@ -356,12 +356,17 @@ def made(mount: str, kind: str, **options: Any) -> House:
 
 async def asking(house: House, client: httpx2.AsyncClient, cursor: str, wait: float, number: int = 1) -> list[asyncio.Task[Any]]:
     """Requests that wait by now."""
+    return await asking_from(house, client, [cursor] * number, wait)
+
+
+async def asking_from(house: House, client: httpx2.AsyncClient, cursors: list[str], wait: float) -> list[asyncio.Task[Any]]:
+    """A request from each of these cursors on; all wait by now."""
     feed = house.endpoints._feed
     assert feed is not None
     before = len(feed._waiting)
-    tasks = [asyncio.create_task(client.get(PATH, params={"after": cursor, "wait": wait})) for _ in range(number)]
+    tasks = [asyncio.create_task(client.get(PATH, params={"after": cursor, "wait": wait})) for cursor in cursors]
     async with asyncio.timeout(PATIENCE):
-        while len(feed._waiting) < before + number:
+        while len(feed._waiting) < before + len(cursors):
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
     return tasks
@@ -480,11 +485,11 @@ async def test_many_who_wait_with_a_cursor_each_share_one_read():
     """Three hundred readers that began at different times: what is ended is read once for all, and none of them is refused."""
     store = MemoryStore()
     store.log = Snapshots(store.log)  # type: ignore[assignment]
-    async with running(House("starlette", None, store=store, feed_keys=[KEY])) as client:
+    house = House("starlette", None, store=store, feed_keys=[KEY])
+    async with running(house) as client:
         cursors = [(await client.get(PATH)).json()["cursor"] for _ in range(300)]
         assert len(set(cursors)) == 300
-        tasks = [asyncio.create_task(client.get(PATH, params={"after": cursor, "wait": 20})) for cursor in cursors]
-        await asyncio.sleep(1)
+        tasks = await asking_from(house, client, cursors, 20)
         asked = len(store.log.asked)
         store.log.end_session(b"x" * 16, time.time())
         answers = await asyncio.gather(*tasks)

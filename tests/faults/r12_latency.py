@@ -22,8 +22,10 @@ from faults.service import SECRET
 
 VERIFIERS = 8
 BOUND = 1.0
+WITHIN = BOUND
+"""Seconds until all have heard of a revocation."""
 POLLED_WITHIN = 0.3
-"""Seconds until all have heard where SQLite is asked five times a bound: one turn, and 100 milliseconds."""
+"""The same where SQLite is asked five times a bound: one turn, and 100 milliseconds."""
 KEYS = 100
 PATIENCE = 15.0
 """Seconds that are waited for who has not heard yet."""
@@ -130,7 +132,7 @@ class _Collected:
         why, sent, acknowledged = self.ended.pop(number)
         del self.heard[number]
         refused, accepted, stalled = map(list, zip(*(heard[verifier] for verifier in range(VERIFIERS)), strict=True))
-        run, within = self.run, POLLED_WITHIN if self.run.store == "sqlite" else BOUND
+        run, within = self.run, POLLED_WITHIN if self.run.store == "sqlite" else WITHIN
         run.write(Heard(run.test, run.store, source(), why, sent, acknowledged, refused, accepted, BOUND, within, stalled))
         self.uncounted += 1
         self._count()

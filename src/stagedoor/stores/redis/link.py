@@ -56,7 +56,7 @@ class SyncLink:
 
     def __init__(self, url: str) -> None:
         self._url, self._cluster = parse(url, redis)
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
         self._client: Any = None
         self._process = os.getpid()
         options: dict[str, Any] = _OPTIONS | dict(parse_url(self._url))
@@ -128,19 +128,24 @@ class SyncLink:
     def close(self) -> None:
         """Close all connections; the next step opens anew."""
         with self._own_lock():
+            self._leave_the_parents()
             client, self._client = self._client, None
             self.is_closed = True
         if client is not None:
             client.close()
 
     def _own_lock(self) -> threading.Lock:
-        """The lock, another one in a forked child: there nobody may be left to release the parent's, whose connections stay its own."""
+        """The lock, another one in a forked child: there nobody may be left to release the parent's."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())
+
+    def _leave_the_parents(self) -> None:
+        """In a forked child: its parent's connections stay its parent's."""
         if self._process != os.getpid():
-            self._process, self._lock, self._client = os.getpid(), threading.Lock(), None
-        return self._lock
+            self._process, self._client = os.getpid(), None
 
     def _open(self, anew: bool) -> None:
         with self._own_lock():
+            self._leave_the_parents()
             if self.is_closed and not anew:
                 raise FeedClosed("its store is closed")
             self.is_closed = False
