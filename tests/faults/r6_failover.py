@@ -142,6 +142,8 @@ class _Scene:
         await self.side.take_over()
         self.gate.issuer = issuer_on(self.side.store, clock=self.clock, events=self._hear, refresh_idle="30d", refresh_absolute="90d")
         await self._look()
+        if not self.side.firm:  # told now: until here an answer of the old one may have been under way
+            run.lost(f"failover, {self.form}", revocations=not self.side.firm_revocations)
         self.gate.open = True
         await asyncio.gather(load, self.side.mend())
         await self._afterwards()
@@ -153,8 +155,6 @@ class _Scene:
         await self.side.lose(rng)
         self.gate.epoch += self.run.store == "sqlite"  # nothing is heard from a machine without power; a server's answer may be under way
         self.gate.open = False
-        if not self.side.firm:
-            self.run.lost(f"failover, {self.form}", revocations=not self.side.firm_revocations)
 
     async def _rounds(self) -> None:
         for _ in range(RECOVERABLE):
