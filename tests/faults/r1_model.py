@@ -193,8 +193,8 @@ class Machine(RuleBasedStateMachine, Sequence):
         finally:
             if error is None:
                 self.ground.finished += not self.ground.failed
-            elif isinstance(error, Exception) and not isinstance(error, HypothesisException):
-                self.ground.failed = True  # what follows are attempts to find it in fewer steps
+            elif isinstance(error, Exception) and not isinstance(error, HypothesisException) and not self.ground.failed:
+                self.ground.failed = "\n".join(_story(error))  # what follows are attempts to find it in fewer steps
 
     def _at_the_end(self) -> None:
         self._compare(self.model.clients)
@@ -234,7 +234,10 @@ def _batch(run: Run, ground: Ground, number: int) -> None:
     try:
         run_state_machine_as_test(machine, settings=how)
     except Exception as error:
-        run.complain("\n".join(_story(error))[:6_000])
+        told = "\n".join(_story(error))
+        if ground.failed not in told:  # it did not come again: Hypothesis then tells of that alone
+            told += f"\nfirst found: {ground.failed}"
+        run.complain(told[:6_000])
 
 
 def _story(error: BaseException) -> Iterator[str]:

@@ -20,7 +20,7 @@ from faults.log import now
 from faults.places import Servers
 from faults.run import Run
 from faults.service import SECRET
-from stagedoor import KeySet, Peppers, SyncIssuer
+from stagedoor import KeySet, Peppers, Revocations, SyncIssuer
 from stagedoor.session import Presented
 from stagedoor.stores.sql.statements import parameters_of
 
@@ -114,6 +114,7 @@ class _Turn:
             store=self._store,
             keys=KeySet.from_secret(SECRET),
             peppers=Peppers(SECRET),
+            revocations=Revocations.until_expiry(),  # nobody listens: what the store is asked is a refresh
             events=lambda event: None,
         )
         self._size = size

@@ -23,6 +23,7 @@ from stagedoor.event import Event
 from stagedoor.flows import TokenPair
 from stagedoor.issuer import Issuer
 from stagedoor.keyset import KeySet
+from stagedoor.revocation import Revocations
 from stagedoor.session import KEPT_DEAD, Session
 from stagedoor.testing.clock import FixedClock
 
@@ -31,6 +32,8 @@ TICK = 0.25
 _LIMIT = 3
 _NOTICEABLE = 0.9
 """SQLite moves the moment along where a call had to wait for a second: a step as slow as that is not compared."""
+_BOUND = "5s"
+"""An issuer without news for so long lists no sessions (503): the longest that it may have, as the machine may stand still."""
 
 
 class Ground:
@@ -40,11 +43,13 @@ class Ground:
         self.loop = asyncio.new_event_loop()
         self.store: Any = place.store()
         self.run(self.store.migrate())
+        self.revocations = Revocations.following(self.store, bound=_BOUND) if hasattr(self.store, "log") else Revocations.beside(self.store)
         self.rewind = Rewind(place, self.store)
         self.keys = KeySet.from_secret(b"of access tokens nothing is tested here")
         self.seen: Counter[str] = Counter()
         self.finished = 0
-        self.failed = False
+        self.failed = ""
+        """What went wrong first."""
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Drive it to its end."""
@@ -52,6 +57,7 @@ class Ground:
 
     def close(self) -> None:
         """Let go of everything."""
+        self.revocations.close()
         self.rewind.close()
         if hasattr(self.store, "close"):
             self.run(self.store.close())
@@ -80,6 +86,7 @@ class Sequence:
             refresh_absolute=ABSOLUTE,
             retry_window=WINDOW,
             session_limit=_LIMIT,
+            revocations=self.ground.revocations,
             events=self.events.append,
             clock=self.clock,
         )
