@@ -245,6 +245,7 @@ class RedisPlace(Place):
     def fill(self, numbers: Iterable[int]) -> None:
         """As Place.fill."""
         crowd.fill_redis(self.url, numbers)
+        self.server.settle()
 
     def empty(self) -> None:
         """As Place.empty."""

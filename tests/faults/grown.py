@@ -205,6 +205,9 @@ class InRedis(Grown):
                 pipeline.set("grown", min(first + 1_000, numbers.stop))
                 pipeline.execute()
 
+    def end(self) -> None:
+        self._server.settle()
+
     def size(self) -> int:
         return int(self._server.info("memory")["used_memory"])
 

@@ -6,6 +6,7 @@ Never knows a key.
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -56,6 +57,11 @@ class Redis(Server):
     def info(self, section: str) -> dict[str, Any]:
         with self.client(retry=ONCE) as client:
             return dict(client.info(section))
+
+    def settle(self) -> None:
+        """Wait until the append-only file is not being written anew: meanwhile each page that is written to is copied first."""
+        while self.info("persistence")["aof_rewrite_in_progress"]:
+            time.sleep(0.1)
 
     def command(self) -> list[str]:
         own = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder), "daemonize": "no"}
