@@ -103,7 +103,7 @@ def test_closing_ends_all_threads(tmp_path: Path):
     before = set(threading.enumerate())
     with opened(tmp_path / "data"):
         assert len([thread for thread in set(threading.enumerate()) - before if thread.name == "stagedoor-watch"]) == 2
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # others of before may have ended meanwhile
 
 
 def test_a_missing_or_a_wrong_master_key(tmp_path: Path):
