@@ -16,8 +16,7 @@ from stagedoor.testing.clock import FixedClock
 
 from .issuers import AnyIssuer, build, settle
 from .material import NOW, SECRET, key
-
-ISSUER, AUDIENCE = "https://auth.example", "https://api.example"
+from .own_clock import AUDIENCE
 
 
 @pytest.fixture

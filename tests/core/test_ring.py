@@ -532,13 +532,12 @@ def test_two_threads_that_come_first_have_one_lock(monkeypatch: pytest.MonkeyPat
     """As after a fork, where all threads of the child may ask at one time for the lock that it has not yet."""
     ring = KeySet.generate()
     monkeypatch.setattr("stagedoor.ring.os.getpid", lambda: -1)
-    others = []
+    others, lock = [], threading.Lock
 
     def made() -> Any:
-        monkeypatch.undo()
-        monkeypatch.setattr("stagedoor.ring.os.getpid", lambda: -1)
+        monkeypatch.setattr("stagedoor.ring.threading.Lock", lock)
         others.append(ring._own_lock())
-        return threading.Lock()
+        return lock()
 
     monkeypatch.setattr("stagedoor.ring.threading.Lock", made)
     assert [ring._own_lock()] == others

@@ -235,7 +235,7 @@ def _batch(run: Run, ground: Ground, number: int) -> None:
         run_state_machine_as_test(machine, settings=how)
     except Exception as error:
         told = "\n".join(_story(error))
-        if ground.failed not in told:  # it did not come again: Hypothesis then tells of that alone
+        if ground.failed not in told:  # Hypothesis tells of the shortest sequence; where none failed again, of that alone
             told += f"\nfirst found: {ground.failed}"
         run.complain(told[:6_000])
 

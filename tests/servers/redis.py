@@ -6,7 +6,6 @@ Never knows a key.
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -60,8 +59,7 @@ class Redis(Server):
 
     def settle(self) -> None:
         """Wait until the append-only file is not being written anew: meanwhile each page that is written to is copied first."""
-        while self.info("persistence")["aof_rewrite_in_progress"]:
-            time.sleep(0.1)
+        self.wait_until(lambda: not self.info("persistence")["aof_rewrite_in_progress"], "rewrite its file", patience=10 * PATIENCE)
 
     def command(self) -> list[str]:
         own = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder), "daemonize": "no"}
