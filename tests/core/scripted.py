@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stagedoor import follower, revocation
+from stagedoor import follower, revocation, watch
 from stagedoor.errors import RevocationsStale, TokenRevoked
 from stagedoor.follower import FeedClosed
 from stagedoor.revocation import Page, Record, Revocations
@@ -48,13 +48,28 @@ class Moment:
 
 
 @contextmanager
-def moments() -> Iterator[Moment]:
-    """A moment that stands still until it is moved."""
-    moment = Moment()
+def moments(*, patient: bool = True) -> Iterator[Moment]:
+    """A moment that stands still until it is moved. `patient`: who asks waits for longer than any thread stands still."""
+    moment, made = Moment(), follower.Follower.__init__
+
+    def made_patient(self: follower.Follower, *arguments: Any, **more: Any) -> None:
+        made(self, *arguments, **more)
+        self._patience = PATIENCE
+
     with pytest.MonkeyPatch.context() as patch:
+        if patient:
+            patch.setattr(follower.Follower, "__init__", made_patient)
+        patch.setattr(watch, "_PATIENCE", PATIENCE)
         for module in (follower, revocation):
             patch.setattr(module, "uptime", lambda: moment.up)
         yield moment
+
+
+def patient(revocations: Revocations) -> Revocations:
+    """The same, of whom who asks waits for longer than any thread stands still."""
+    assert revocations._follower is not None
+    revocations._follower._patience = PATIENCE
+    return revocations
 
 
 class ScriptedFeed:

@@ -13,6 +13,7 @@ from stagedoor.stores.memory import SyncMemoryStore
 from stagedoor.testing.clock import FixedClock
 
 from .material import NOW, SECRET, key
+from .scripted import patient
 
 
 class Elsewhere(SyncMemoryStore):
@@ -107,7 +108,7 @@ def test_how_long_an_ended_session_is_remembered(make: Callable[..., SyncIssuer]
 def test_sessions_that_an_emergency_elsewhere_has_ended(make: Callable[..., SyncIssuer], clock: FixedClock):
     """An issuer that has heard of nothing yet asks before it lists: what another has cut off is no live session."""
     store = SyncMemoryStore()
-    issuer, other, late = (make(store=store, revocations=Revocations.following(store, clock=clock)) for _ in range(3))
+    issuer, other, late = (make(store=store, revocations=patient(Revocations.following(store, clock=clock))) for _ in range(3))
     issuer.issue("user")
     assert len(issuer.sessions("user")) == 1
     through = other.revoke_everything()

@@ -214,7 +214,7 @@ async def test_who_asks_strictly_is_never_refused_unasked(source: Source):
 @pytest.mark.parametrize("awaits", [False, True])
 async def test_a_read_that_hangs(never: threading.Event, awaits: bool):
     """Who asks waits for a second where the bound is shorter, and who comes next is told at once."""
-    with moments():
+    with moments(patient=False):
         follower = Follower(lambda wait: float(never.wait(PATIENCE)), bound=0.05, stale="ask", wake=never.set)
         for told in ("revocations could not be heard", "no revocations were heard yet"):
             with pytest.raises(RevocationsStale) as caught:

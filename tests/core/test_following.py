@@ -22,7 +22,7 @@ from stagedoor.stores.memory import SyncMemoryStore
 from stagedoor.stores.sql import SyncSQLStore
 
 from .material import NOW
-from .scripted import PATIENCE, Moment, ScriptedFeed, Token, answer, moments
+from .scripted import PATIENCE, Moment, ScriptedFeed, Token, answer, moments, patient
 
 
 def watches() -> set[threading.Thread]:
@@ -206,12 +206,16 @@ def test_many_who_ask_share_one_read():
             assert go_on.wait(PATIENCE)
 
         feed.before = held
+        asked, flown = threading.Semaphore(0), revocations._follower._flight
+        ask = flown.ask
+        flown.ask = lambda: [ask(), asked.release()][0]
         threads = [threading.Thread(target=revocations.hear) for _ in range(51)]
         threads[0].start()
         assert under_way.wait(PATIENCE)
         for thread in threads[1:]:
             thread.start()
-        time.sleep(0.1)
+        for _ in threads:
+            assert asked.acquire(timeout=PATIENCE)
         feed.end("s")
         go_on.set()
         for thread in threads:
@@ -358,7 +362,7 @@ def test_the_thread_ends_with_its_owner():
     """Revocations that nobody has any more are collected, and nothing reads for them."""
     before = watches()
     store = SyncMemoryStore()
-    revocations = Revocations.following(store, bound=0.1)
+    revocations = patient(Revocations.following(store, bound=0.1))
     revocations.hear()
     own = watches() - before
     gone = weakref.ref(revocations)
@@ -376,13 +380,18 @@ from stagedoor.stores.sql import SyncSQLStore
 log = SyncMemoryStore().log
 log.end_session(bytes(16), time.time())
 revocations = Revocations.following(log, bound=1)
+follower = revocations._follower
+follower._patience = 30
 revocations.hear()
 child = os.fork()
-time.sleep(1.2)  # longer than the bound: what was known at the fork has grown old
+known, until = follower.fresh_until, time.monotonic() + 30
+while follower.fresh_until == known and time.monotonic() < until:
+    time.sleep(0.01)  # by its thread alone
+heard = follower.fresh_until > known
 revocations.hear()
 if child == 0:
-    os._exit(0 if revocations.is_fresh and len(revocations) == 1 else 1)
-assert revocations.is_fresh
+    os._exit(0 if heard and len(revocations) == 1 else 1)
+assert heard
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 revocations.close()
 """

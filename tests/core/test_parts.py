@@ -14,6 +14,7 @@ from stagedoor.testing.clock import FixedClock
 from .issuers import build, unlogged
 from .material import NOW
 from .own_clock import AUDIENCE, ISSUER, LIFE, OwnClockStore
+from .scripted import patient
 
 
 @pytest.fixture
@@ -64,6 +65,7 @@ def test_a_store_of_others_too_is_followed(make: Callable[..., SyncIssuer]):
     """Unless its log says that nobody else writes there: what they end is heard of."""
     store = OthersStore()
     issuer = make(store=store)
+    patient(issuer.revocations)
     pair = issuer.issue("user")
     store.log.end_session(issuer.peppers.parse(pair.refresh_token, NOW).session_id, NOW)
     assert issuer.revocations.follows(store.log)
@@ -88,6 +90,7 @@ def test_a_store_of_one_process_is_asked(make: Callable[..., SyncIssuer], kind: 
 def test_a_store_is_followed_by_the_issuers_own_clock(make: Callable[..., SyncIssuer], clock: FixedClock):
     """By which it is known how far that is ahead of the log's."""
     issuer = make(store=OwnClockStore(lambda: clock.now - 100))
+    patient(issuer.revocations)
     issuer.issue("user")
     assert issuer.revocations.ahead == pytest.approx(100, abs=1)
     issuer.revocations.close()

@@ -131,7 +131,7 @@ async def test_keys_that_are_fetched_anew(checks: Checks):
     text = forge({"alg": "ES256", "kid": name, "typ": "at+jwt"}, jws.read_unverified(text)[1], one)
     with KeyServer() as server:
         server.publish(first)
-        looks = verifier(RemoteKeySet(server.url, clock=clock))
+        looks = verifier(RemoteKeySet(server.url, timeout=60, clock=clock))
         await looks.verify_async(text)
         assert checks.of(looks, text) == 0
         server.publish(second)

@@ -104,9 +104,9 @@ def test_what_is_far_too_long_costs_nothing():
     took = []
     for number in range(5):
         text = f"{number}" * 20_000_000
-        before = time.perf_counter()
+        before = time.thread_time()
         assert refused(looks, text) == "token_malformed"
-        took.append(time.perf_counter() - before)
+        took.append(time.thread_time() - before)
     assert min(took) < 0.001
 
 
@@ -330,7 +330,7 @@ def test_threads_and_a_key_that_comes_and_goes(impatient: None):
         threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
         for thread in threads:
             thread.start()
-        while len(looks._seen._memory.young) < 2 + turn:
+        while len(looks._seen._memory.young) < 2 + turn and any(thread.is_alive() for thread in threads):
             pass
         keys.retire(A.kid)
         gone.set()

@@ -48,7 +48,8 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.fixture(params=["following", "beside"])
 def revocations(request: pytest.FixtureRequest, store: Store) -> Iterator[Revocations]:
-    made = Revocations.following(store.made, clock=lambda: NOW) if request.param == "following" else Revocations.beside(store.made)
+    follows = request.param == "following"
+    made = Revocations.following(store.made, bound="1h", clock=lambda: NOW) if follows else Revocations.beside(store.made)
     yield made
     made.close()
 
@@ -91,7 +92,7 @@ async def test_what_a_store_does_not_say_is_heard_from_its_log(store: Store):
 async def test_a_feed_alone_is_asked_each_time():
     """Also where guards that are not strict ask nobody."""
     feed = ScriptedFeed()
-    revocations = Revocations.following(feed, stale="refuse", clock=lambda: NOW)
+    revocations = Revocations.following(feed, stale="refuse", bound="1h", clock=lambda: NOW)
     with pytest.raises(RevocationsStale):
         await revocations.hear_async()
     for _ in range(2):

@@ -52,7 +52,7 @@ def server() -> Iterator[KeyServer]:
 
 @pytest.fixture
 def feed(server: KeyServer) -> Iterator[HTTPFeed]:
-    made = HTTPFeed(server.origin + PATH, key=KEY, timeout=20)
+    made = HTTPFeed(server.origin + PATH, key=KEY, timeout=50)
     yield made
     made.close()
 
@@ -357,7 +357,7 @@ def test_it_never_fails_open(server: KeyServer, impatient: HTTPFeed, caplog: pyt
     assert "hush" not in "".join(own)
     assert not [line for line in caplog.records if line.name.startswith("httpx2") and line.levelno >= logging.INFO]
     if "long ago" not in name:
-        assert own[-1] == "revocations are heard again"
+        assert "revocations are heard again" in own
         assert "are not heard" in own[0]
 
 
@@ -405,6 +405,7 @@ def test_the_key_is_never_shown(feed: HTTPFeed):
 
 def test_nothing_is_opened_before_the_first_read(server: KeyServer):
     """A feed that nobody reads has no thread and asks nobody."""
+    when(lambda: own_threads() == 0)  # those of other tests have ended
     made = HTTPFeed(server.origin + PATH, key=KEY)
     assert (own_threads(), server.count()) == (0, 0)
     made.close()
@@ -428,7 +429,7 @@ def test_close_and_again(server: KeyServer, feed: HTTPFeed):
     began = time.monotonic()
     feed.close()
     thread.join(PATIENCE)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < PATIENCE
     assert [type(error) for error in ended] == [FeedClosed]
     with pytest.raises(FeedClosed):
         feed.read("log:7", 0.1)
@@ -436,7 +437,7 @@ def test_close_and_again(server: KeyServer, feed: HTTPFeed):
     assert feed.read(None).cursor == "log:7"
     feed.close()
     feed.close()
-    assert own_threads() == 0
+    when(lambda: own_threads() == 0)
 
 
 def test_a_feed_that_is_forgotten_lets_go(server: KeyServer):
@@ -492,14 +493,16 @@ def test_many_threads(server: KeyServer, feed: HTTPFeed):
     for thread in threads:
         thread.join(PATIENCE)
     assert answers == ["log:7"] * 20
-    assert own_threads() == 1
+    when(lambda: own_threads() == 1)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_of_a_fork_has_connections_of_its_own(server: KeyServer, feed: HTTPFeed):
     """After a fork, in the middle of a read too, the child hears by itself, and the parent goes on as before."""
     server.documents[PATH] = GOOD
-    revocations = following(feed, bound=5)
+    revocations = following(feed, bound=30)
+    assert revocations._follower is not None
+    revocations._follower._heartbeat = 1.0
     revocations.follow()
     until(revocations, "ok")
     known = hears(revocations)
@@ -515,10 +518,11 @@ def test_a_child_of_a_fork_has_connections_of_its_own(server: KeyServer, feed: H
         finally:
             os._exit(status)
     began = time.monotonic()
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
         assert code(revocations) == "ok"
         assert time.monotonic() - began < PATIENCE
         time.sleep(0.01)
+    assert os.waitstatus_to_exitcode(ended[1]) == 0
     known = hears(revocations)
     when(lambda: hears(revocations) > known)
     assert code(revocations) == "ok"
@@ -535,11 +539,11 @@ def test_a_proxy_of_the_environment_is_asked_for_what_is_elsewhere(monkeypatch: 
     """HTTPS_PROXY and NO_PROXY count, but never for this machine itself."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    told = refused(HTTPFeed("https://auth.example/auth/revocations", key=KEY, timeout=2))
+    told = refused(HTTPFeed("https://auth.example/auth/revocations", key=KEY, timeout=20))
     assert "onnect" in told
     with KeyServer({PATH: EMPTY}) as server:
         server.headers = dict(JSON)
-        assert HTTPFeed(server.origin + PATH, key=KEY).read(None).cursor == "log:7"
+        assert HTTPFeed(server.origin + PATH, key=KEY, timeout=20).read(None).cursor == "log:7"
 
 
 def test_a_large_page_is_taken(server: KeyServer):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 LARGEST = 256 * 1024
-LONG = 30.0
+LONG = 60.0
 """Seconds for which a server misbehaves, if nobody hangs up: longer than any time limit here, and than a machine stands still."""
 Sink = Callable[[bytes], None]
 
@@ -90,7 +90,7 @@ class KeyServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            connection.settimeout(10)
+            connection.settimeout(LONG)
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:

