@@ -88,12 +88,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 async def going(port: int, clients: Sequence[Client], seconds: float) -> Reached:
     """As load, in a loop that has more to do."""
     loop, reached = asyncio.get_running_loop(), Reached()
-    until = time.perf_counter() + seconds
-    connections = [_Connection(client, until, reached.latencies, loop.create_future()) for client in clients]
+    connections = [_Connection(client, reached.latencies, loop.create_future()) for client in clients]
     for connection in connections:
         await loop.create_connection(lambda connection=connection: connection, "127.0.0.1", port)
     began = time.perf_counter()
     for connection in connections:
+        connection.until = began + seconds
         connection.go_on()
     try:
         async with asyncio.timeout(seconds + PATIENCE):
@@ -106,8 +106,9 @@ async def going(port: int, clients: Sequence[Client], seconds: float) -> Reached
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, client: Client, until: float, latencies: list[float], over: asyncio.Future[None]) -> None:
-        self.client, self.until, self.latencies, self.over = client, until, latencies, over
+    def __init__(self, client: Client, latencies: list[float], over: asyncio.Future[None]) -> None:
+        self.client, self.latencies, self.over = client, latencies, over
+        self.until = 0.0
         self.transport: asyncio.Transport
         self.asked = 0.0
         self.got = b""

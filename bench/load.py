@@ -72,7 +72,7 @@ class Few:
 
     def __call__(self, url: str, seconds: float, tokens: Path, paths: Sequence[str]) -> Reached:
         """As Load, but for how long."""
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
         texts, spent = tokens.read_text().split(), []
         try:
             for _, path, token in zip(range(_FEW), cycle(paths), cycle(texts), strict=False):

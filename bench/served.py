@@ -62,7 +62,7 @@ class Served:
 
     def get(self, path: str, token: str | None = None) -> tuple[int, bytes]:
         """Status and body of one request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path, headers={} if token is None else {"Authorization": f"Bearer {token}"})
             answer = connection.getresponse()

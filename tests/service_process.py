@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
+from servers import free_port
 from stagedoor import KeySet
 from stagedoor.stores.sql import SyncSQLStore
 from stagedoor.vault import MasterKey, Vault
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 STAGEDOOR = Path(sys.executable).with_name("stagedoor")
 
 
 # A random session id may well hold the letters that a JWT begins with: only the whole form of a token is one.
 TOKEN = re.compile(r"sdr_[\w-]{100}|eyJ[\w-]{8,}\.[\w-]*")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+# Why the last 503 was one: nobody is let in unheard, and no read of the revocations has failed.
+HELD_UP = re.compile(r"503 revocations_stale: .*(?:no answer came in time|waits for what is new)")
 
 
 def stagedoor(*arguments: str, data: Path, stdin: str = "", **settings: str) -> str:
@@ -58,6 +54,24 @@ def log_of(data: Path) -> Path:
     return data.with_suffix(".log")
 
 
+class PatientClient(httpx2.Client):
+    """Asks again while a service says 503 only because it was held up, for a second or more, and so cannot say who was revoked."""
+
+    def __init__(self, service: ServiceProcess, **options: Any) -> None:
+        super().__init__(**options)
+        self._service = service
+
+    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        until = time.monotonic() + PATIENCE
+        while (answer := super().send(request, **options)).status_code == 503 and self._held_up() and time.monotonic() < until:
+            time.sleep(0.05)
+        return answer
+
+    def _held_up(self) -> bool:
+        refusals = [line for line in self._service.log.splitlines() if " 503 " in line]
+        return bool(refusals) and HELD_UP.search(refusals[-1]) is not None
+
+
 @dataclass
 class ServiceProcess:
     """A running service. `log` is all that it has printed."""
@@ -74,8 +88,9 @@ class ServiceProcess:
     def log(self) -> str:
         return log_of(self.data).read_text("utf-8")
 
-    def client(self) -> httpx2.Client:
-        return httpx2.Client(base_url=self.url, timeout=PATIENCE)
+    def client(self, *, patient: bool = True) -> httpx2.Client:
+        options: dict[str, Any] = {"base_url": self.url, "timeout": PATIENCE}
+        return PatientClient(self, **options) if patient else httpx2.Client(**options)
 
     def stop(self, *secrets: str) -> None:
         """Ends it, and looks through its log: nothing crashed, and no token and none of these secrets was written there."""

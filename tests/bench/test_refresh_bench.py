@@ -46,7 +46,7 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
 def test_what_is_no_rotation_fails_the_run(port: int) -> None:
     """A refusal, an answer without a token and one that keeps the refresh token end the run, whoever is asked."""
     with pytest.raises(AssertionError, match="no rotation"):
-        load(port, [Fresh(iter(["sdr_same"]))], 0.5)
+        load(port, [Fresh(iter(["sdr_same"]))], 60.0)
     chain = Chain("sdr_same", partial(_oauth, "/token"), True, partial(_member, "refresh_token"))
     with pytest.raises(AssertionError, match="no rotation"):
-        load(port, [chain], 0.5)
+        load(port, [chain], 60.0)

@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[2]
 
 def smoke(name: str) -> str:
     """What a script prints in its smoke form, once it has ended well."""
-    run = subprocess.run([sys.executable, "-m", "bench", name, "--smoke"], cwd=ROOT, capture_output=True, text=True, timeout=110)
+    for _ in range(3):
+        run = subprocess.run([sys.executable, "-m", "bench", name, "--smoke"], cwd=ROOT, capture_output=True, text=True, timeout=580)
+        if "RevocationsStale" not in run.stderr:  # which ends a run where a busy machine stands still for a second
+            break
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Command: python -m bench" in run.stdout
     return run.stdout

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+expect.set_options(timeout=60_000)  # milliseconds: a busy machine is slow to show something
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,17 +13,16 @@ import uvicorn
 from playwright.sync_api import Page, expect
 
 from first_steps import create_app
-from service_process import free_port
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[str]:
-    port = free_port()
-    address = f"http://localhost:{port}"
-    server = uvicorn.Server(uvicorn.Config(create_app(tmp_path, address), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = f"http://localhost:{listening.getsockname()[1]}"
+    server = uvicorn.Server(uvicorn.Config(create_app(tmp_path, address), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.02)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,6 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from service_process import free_port
 from stagedoor import KeySet, Peppers, SyncIssuer
 from stagedoor.guards.starlette import Guard
 from stagedoor.stores.memory import SyncMemoryStore
@@ -49,14 +49,14 @@ def site() -> Iterator[str]:
     async def page(request: Request) -> HTMLResponse:
         return HTMLResponse("<!doctype html><title>A page</title>")
 
-    port = free_port()
+    listening = socket.create_server(("127.0.0.1", 0))
     app = Starlette(routes=[Route("/", page), WebSocketRoute("/live", live)])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.02)
-    yield f"http://localhost:{port}"
+    yield f"http://localhost:{listening.getsockname()[1]}"
     server.should_exit = True
     thread.join()
 

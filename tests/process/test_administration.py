@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from awake import Awake
-from service_process import ServiceProcess, start
+from service_process import PATIENCE, ServiceProcess, start
 from stagedoor import cli
 from stagedoor.jws import read_unverified
 from stagedoor.service.composition import compose
@@ -22,9 +22,11 @@ ISSUER = "http://auth.localhost"
 PASSWORDS = {"ada": "a long password of ada", "ben": "a long password of ben", "ruth": "a long password of ruth"}
 NEW = "another long password"
 HEARD = 1.5
-"""Seconds in which the service has heard of what a command ended, at the most."""
+"""Seconds after which the service lets nobody in whom a command ended."""
 PAUSE = 10.0
 """Seconds that logins are refused after everything was revoked, at the most."""
+PAUSED = 6
+"""The same, at the least."""
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +89,21 @@ def refresh(client: httpx2.Client, pair: dict[str, Any]) -> int:
     return client.post("/auth/refresh", json={"refresh_token": pair["refresh_token"]}).status_code
 
 
-def ended(client: httpx2.Client, pair: dict[str, Any], within: float = 0.0) -> bool:
-    """Whether both tokens are refused, the refresh token at once and the access token so many seconds from now."""
+def ended_access(client: httpx2.Client, pair: dict[str, Any], within: float = 0.0) -> bool:
+    """Whether the access token is refused wherever it is sent so many seconds from now, or later."""
     with Awake() as awake:
+        late = within == 0.0
         while me(client, pair) != 401:
-            if awake.seconds >= within:
+            if late:
                 return False
             time.sleep(0.02)
-    return refresh(client, pair) == 400
+            late = awake.seconds >= within
+    return True
+
+
+def ended(client: httpx2.Client, pair: dict[str, Any], within: float = 0.0) -> bool:
+    """Whether both tokens are refused, the refresh token at once and the access token so many seconds from now."""
+    return ended_access(client, pair, within) and refresh(client, pair) == 400
 
 
 def test_by_an_administrator(client: httpx2.Client) -> None:
@@ -155,25 +164,37 @@ def test_by_command(client: httpx2.Client, command: Callable[..., str]) -> None:
     assert me(client, of_ben) == 200
     kid = read_unverified(of_ben["access_token"])[0]["kid"]
     assert command("keys", "retire", kid).startswith(f"retired {kid}\n")
-    time.sleep(HEARD)
-    assert me(client, of_ben) == 401
+    assert ended_access(client, of_ben, HEARD)
     assert refresh(client, of_ben) == 200
 
 
 @pytest.mark.parametrize("way", ["http", "command"])
 def test_everything(client: httpx2.Client, command: Callable[..., str], way: str) -> None:
     """Every access token is refused, nothing is issued for some seconds (503 with Retry-After), then people log in again."""
-    pair, admin = tokens(client, "ben"), tokens(client, "ruth")
-    if way == "http":
-        assert client.post("/auth/admin/revoke-everything", headers=bearer(admin)).json()["through"] > time.time()
+    for _ in range(5):  # on a busy machine logins may work again before all is looked at
+        pair, admin = tokens(client, "ben"), tokens(client, "ruth")
+        asked = time.time()
+        if way == "http":
+            through = client.post("/auth/admin/revoke-everything", headers=bearer(admin)).json()["through"]
+            assert through > asked
+        else:
+            through = int(asked) + PAUSED
+            assert command("sessions", "revoke", "--everything", "--yes").startswith(f"revoked all that {ISSUER} issued until 20")
+        with Awake() as awake:
+            late = False
+            while (answer := login(client, "ben")).status_code != 503 and not late:
+                late = awake.seconds >= HEARD
+        codes = me(client, pair), me(client, admin), refresh(client, pair)
+        if time.time() <= through:
+            break
+        with Awake() as awake:
+            while login(client, "ben").status_code == 503 and awake.seconds < PATIENCE:
+                time.sleep(0.1)
     else:
-        assert command("sessions", "revoke", "--everything", "--yes").startswith(f"revoked all that {ISSUER} issued until 20")
-    with Awake() as awake:
-        while login(client, "ben").status_code != 503:
-            assert awake.seconds < HEARD
-    answer = login(client, "ben")
+        pytest.fail("never all looked at while logins are refused")
+    assert answer.status_code == 503
     assert answer.json()["error"] == "temporarily_unavailable"
-    assert (me(client, pair), me(client, admin), refresh(client, pair)) == (401, 401, 503)
+    assert codes == (401, 401, 503)
     time.sleep(int(answer.headers["retry-after"]))
     assert int(answer.headers["retry-after"]) < PAUSE
     assert me(client, tokens(client, "ben")) == 200

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service_process import ServiceProcess, stagedoor, start
+from service_process import PATIENCE, ServiceProcess, stagedoor, start
 
 SECRET = "a-secret-nobody-should-repeat"
 JSON = {"Content-Type": "application/json"}
@@ -46,7 +46,7 @@ def send(service: ServiceProcess, method: str, path: str, headers: dict[str, byt
     if "Transfer-Encoding" not in headers and "Content-Length" not in headers:
         lines.append(b"Content-Length: %d" % len(body))
     answer = b""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE) as connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before all was read: the answer is there all the same
             connection.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
         with contextlib.suppress(ConnectionResetError):
@@ -135,6 +135,6 @@ def test_unknown_paths(service: ServiceProcess, path: str) -> None:
 
 def test_the_service_still_works(service: ServiceProcess) -> None:
     """After all that a login succeeds."""
-    body = json.dumps({"username": "ben", "password": SECRET}).encode()
-    status, answer = send(service, "POST", "/auth/login", JSON, body)
-    assert status == 200, answer
+    with service.client() as client:
+        answer = client.post("/auth/login", json={"username": "ben", "password": SECRET})
+    assert answer.status_code == 200, answer.text

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,13 +17,13 @@ import pytest
 
 from awake import Awake
 from servers import Cluster, Postgres, Redis
-from service_process import ServiceProcess, stagedoor, start
+from service_process import PATIENCE, ServiceProcess, stagedoor, start
 from stagedoor import cli
 
 PASSWORD = "a long password of ada"
 WINDOW = 1
 HEARD = 1.5
-"""Seconds in which a service has heard of what another process ended, at the most."""
+"""Seconds after which a service lets nobody in whom another process ended."""
 ATTEMPT = {"Idempotency-Key": "attempt-0123456789"}
 PLACES = ("postgres", "redis", "cluster")
 
@@ -35,6 +35,7 @@ class Place:
     server: Postgres | Redis | Cluster
     settings: dict[str, str]
     services: list[ServiceProcess]
+    patient: bool = True
 
     def login(self, name: str = "ada") -> dict[str, Any]:
         answer = self.call(0, "login", username=name, password=PASSWORD)
@@ -45,11 +46,11 @@ class Place:
         return self.call(service, "refresh", headers, refresh_token=token)
 
     def call(self, service: int, operation: str, headers: Mapping[str, str] = MappingProxyType({}), **body: str) -> httpx2.Response:
-        with self.services[service].client() as client:
+        with self.services[service].client(patient=self.patient) as client:
             return client.post(f"/auth/{operation}", json=body, headers=headers)
 
     def me(self, token: str) -> httpx2.Response:
-        with self.services[1].client() as client:
+        with self.services[1].client(patient=self.patient) as client:
             return client.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
 
 
@@ -74,7 +75,7 @@ def place(request: pytest.FixtureRequest, own_postgres: Postgres, data: Path, tm
     makers: dict[str, Callable[[], Any]] = {
         "postgres": lambda: own_postgres,
         "redis": lambda: Redis(folder / "redis").start(),
-        "cluster": lambda: Cluster(folder / "cluster", replicas=0).start(),
+        "cluster": lambda: Cluster(folder / "cluster", replicas=0, settings={"cluster-node-timeout": "30000"}).start(),
     }
     server = makers[request.param]()
     settings = {"DATABASE": own_postgres.url, "ISSUER": "http://auth.localhost", "RETRY_WINDOW": f"{WINDOW}s"}
@@ -111,16 +112,22 @@ def refused(answer: httpx2.Response) -> bool:
 def answered(call: Callable[[], httpx2.Response]) -> httpx2.Response:
     """What is answered once the service has found its store again."""
     with Awake() as awake:
-        while (answer := call()).status_code == 503 and awake.seconds < HEARD:
+        while (answer := call()).status_code == 503 and awake.seconds < PATIENCE:
             time.sleep(0.05)
     return answer
 
 
 def test_two_processes_are_one_service(place: Place) -> None:
     """A session that one process opened is called with, refreshed, replayed and ended at the other."""
-    pair = place.login()
-    assert place.me(pair["access_token"]).status_code == 200
-    lost, again = place.refresh(1, pair["refresh_token"]).json(), place.refresh(0, pair["refresh_token"]).json()
+    for _ in range(20):  # on a busy machine the window may be over before the second
+        pair = place.login()
+        assert place.me(pair["access_token"]).status_code == 200
+        sent = time.monotonic()
+        lost, again = place.refresh(1, pair["refresh_token"]).json(), place.refresh(0, pair["refresh_token"]).json()
+        if time.monotonic() - sent < WINDOW:
+            break
+    else:
+        pytest.fail("never two refreshes within a window")
     assert lost["refresh_token"] == again["refresh_token"] != pair["refresh_token"]
     assert place.call(0, "logout", refresh_token=pair["refresh_token"]).status_code == 204
     assert refused(place.refresh(1, again["refresh_token"]))
@@ -146,8 +153,10 @@ def test_the_command_line_reaches_the_same_sessions(place: Place, command: Calla
     assert "1 session ended" in command("users", "disable", "eve")
     with Awake() as awake:
         assert refused(place.refresh(0, pair["refresh_token"]))
+        late = False
         while place.me(pair["access_token"]).status_code != 401:
-            assert awake.seconds < HEARD
+            assert not late
+            late = awake.seconds >= HEARD
     assert refused(place.call(0, "login", username="eve", password=PASSWORD))
     command("users", "enable", "eve")
     if isinstance(place.server, Postgres):
@@ -163,19 +172,23 @@ def test_a_store_that_dies_logs_nobody_out(place: Place) -> None:
     pair, other = place.login(), place.login()["refresh_token"]
     lost = place.refresh(0, pair["refresh_token"], **ATTEMPT).json()["refresh_token"]
     place.server.kill()
+    dead = replace(place, patient=False)
     for answer in (
-        place.refresh(0, lost),
-        place.refresh(1, other),
-        place.call(0, "logout", refresh_token=other),
-        place.call(1, "login", username="ada", password=PASSWORD),
+        dead.refresh(0, lost),
+        dead.refresh(1, other),
+        dead.call(0, "logout", refresh_token=other),
+        dead.call(1, "login", username="ada", password=PASSWORD),
     ):
         assert answer.status_code == 503, answer.text
         assert int(answer.headers["retry-after"]) >= 1
     with Awake() as awake:
-        while place.me(pair["access_token"]).status_code != 503:  # what a guard knows is too old by then
-            assert awake.seconds < HEARD
+        late = False
+        while dead.me(pair["access_token"]).status_code != 503:  # what a guard knows is too old by then
+            assert not late
+            late = awake.seconds >= HEARD
     place.server.start()
     assert answered(lambda: place.refresh(1, pair["refresh_token"], **ATTEMPT)).json()["refresh_token"] == lost
     assert answered(lambda: place.refresh(0, lost)).status_code == 200
     assert place.refresh(0, other).status_code == 200
-    assert place.me(place.login()["access_token"]).status_code == 200
+    fresh = place.login()["access_token"]
+    assert answered(lambda: place.me(fresh)).status_code == 200
