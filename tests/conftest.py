@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from patience import PATIENCE, patient
+
 if TYPE_CHECKING:  # a test that needs no server does not load their clients
     from servers import Cluster, PgBouncer, Postgres, Redis
 
@@ -31,6 +33,8 @@ SERVED = {"browser", "endpoints", "guards", "interop", "process", "service"}
 """Folders of what stands on an application that is served: half of the time of what is enough once."""
 ENDS = {"endpoints", "remote", "service", "signer"}
 SERVERS = {"postgres", "redis_server"}
+PATIENT = {"endpoints", "service", "signer", "stores"}
+"""Folders whose tests look for no time limit of a follower or of a store, but where they set one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,6 +59,27 @@ def _asked_by(item: pytest.Item) -> set[str]:
     """The fixtures that a test uses; a parameter says which one it asks for by itself."""
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return {*getattr(item, "fixturenames", ()), *("redis_cluster" for each in parameters if isinstance(each, str) and each == "cluster")}
+
+
+@pytest.fixture(autouse=True)
+def _patient(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What an issuer follows by default is as old as PATIENCE at most, read as often as ever; and a store gives up after it."""
+    if request.path.relative_to(HERE).parts[0] not in PATIENT:
+        yield
+        return
+    from stagedoor import parts
+    from stagedoor.stores.redis import link, records, sessions
+    from stagedoor.stores.sql import sqlite
+
+    with pytest.MonkeyPatch.context() as patch:  # one of its own: tests undo theirs
+        followed = parts._followed
+        patch.setattr(parts, "_followed", lambda store, clock: patient(followed(store, clock)))
+        patch.setattr(sqlite, "_NOTICEABLE", 60 * PATIENCE)
+        patch.setattr(link, "_PATIENCE", PATIENCE)
+        patch.setitem(link._OPTIONS, "socket_timeout", PATIENCE)
+        for module in (records, sessions):
+            patch.setattr(module, "ACKNOWLEDGED_IN", 30_000)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +136,8 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
     """One Redis Cluster for the run: three masters, three replicas."""
     from servers import Cluster
 
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    # None of its nodes is given up that only stands still for a while.
+    with Cluster(tmp_path_factory.mktemp("cluster"), settings={"cluster-node-timeout": "60000"}) as cluster:
         yield cluster
 
 

@@ -61,7 +61,7 @@ def issuing_key(data: Path) -> dict[str, Any]:
 @contextmanager
 def over_http(data: Path, algorithm: str, sinkhole: Sinkhole) -> Iterator[OverHTTP]:
     """A running demo. Its log is at the finest level, and is looked through once more when it stops."""
-    service = start("demo", data, ALGORITHM=algorithm, LOG_LEVEL="debug", ACCESS="15m")
+    service = start("demo", data, ALGORITHM=algorithm, LOG_LEVEL="debug", ACCESS="2h")
     try:
         password = re.search(r"password\W+([\w-]{16})\b", service.log)
         assert password, service.log

@@ -125,10 +125,10 @@ class OverHTTP:
         refused = refusal_of("key_unknown")
         times, before = [], 0
         for start in range(0, len(heads), _BATCH):
-            begin = time.monotonic()
+            begin = self._worked()
             for answer in exchange(self.service.port, heads[start : start + _BATCH]):
                 assert (answer.status, dict(answer.headers).get("www-authenticate"), answer.body) == refused
-            times.append(time.monotonic() - begin)
+            times.append(self._worked() - begin)
             before = before or self._memory()
         if self._memory() - before > SERVICE_GROWTH:
             raise Crashed(f"grew by {self._memory() - before} bytes")
@@ -136,6 +136,10 @@ class OverHTTP:
         if last > 3 * first:
             raise Crashed(f"{last:.4f} s where it took {first:.4f} s")
         self.accept(self.given.tokens[0])
+
+    def _worked(self) -> float:
+        """Seconds that the process has had a processor."""
+        return time.clock_gettime(~self.service.process.pid << 3 | 2)  # its clock, as the kernel numbers them
 
     def _memory(self) -> int:
         """Bytes of the process that are in memory."""

@@ -153,10 +153,9 @@ class _DropsWhatCame(ListLog):
     def read(self, after, wait=0.0):
         with self.changed:
             start = self.start(after)
-            told = self.told(start)
             if start == self.end and wait:
                 self.wait(wait)
-            return Page(cursor_in(self.name, self.end), told, None, 0.0)
+            return Page(cursor_in(self.name, self.end), [] if wait else self.told(start), None, 0.0)
 
 
 class DropsWhatCameWhileOneWaited(Logged):

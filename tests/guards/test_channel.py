@@ -15,6 +15,7 @@ from awake import Awake
 from guards.material import AUDIENCE, NAME
 from stagedoor import KeySet, Peppers, Revocations, SyncIssuer, Verifier
 from stagedoor.errors import KeySetUnavailable
+from stagedoor.follower import uptime
 from stagedoor.guards import fastapi, starlette
 from stagedoor.guards.asgi import GuardMiddleware
 from stagedoor.guards.patrol import Patrol
@@ -380,8 +381,11 @@ class Slow:
 async def test_nothing_passes_while_nobody_knows(house: House, stale: Any):
     """Once what is known is older than its bound no message goes out or in; the WebSocket is closed with 1013, whatever it does."""
     feed = Slow()
-    revocations = Revocations.following(feed, bound="1s", stale=stale, clock=house.clock)
+    revocations = Revocations.following(feed, bound="1h", stale=stale, clock=house.clock)
     verifier = Verifier(NAME, audience=AUDIENCE, keys=house.keys, revocations=revocations, clock=house.clock)
+    follower = revocations._follower
+    assert follower is not None
+    follower._heartbeat = 0.2
     revocations.follow()
     while not revocations.is_fresh:
         await asyncio.sleep(0.01)
@@ -398,6 +402,9 @@ async def test_nothing_passes_while_nobody_knows(house: House, stale: Any):
     wire = Wire(GuardMiddleware(sender, verifier), house.token())
     await wire.gets("websocket.send")
     feed.silent = True
+    while not follower._failure:  # what was being read is over
+        await asyncio.sleep(0.01)
+    follower.fresh_until = uptime() + 1
     assert await wire.gets("websocket.close") == {"type": "websocket.close", "code": 1013, "reason": "try again later"}
     await wire.ends()
     revocations.close()

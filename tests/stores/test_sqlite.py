@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from stagedoor import Event, Issuer, KeySet, Peppers, SyncIssuer, TokenPair
 from stagedoor.encoding import encode
 from stagedoor.errors import SessionUnreadable, StoreError
 from stagedoor.stores import sql
+from stagedoor.stores.sql import sqlite
 from stagedoor.testing.contract import LogContract, StoreContract, SyncLogContract, SyncStoreContract
 from stores.processes import (
     assert_one_rotated,
@@ -147,7 +149,8 @@ def test_a_late_rotation_is_not_older_than_it_is(tmp_path: Path, monkeypatch: py
     text, issuer = first_token(url(tmp_path))
     moments = iter([0.0, 55.0, 100.0, 100.0])
     with monkeypatch.context() as patched:
-        patched.setattr("stagedoor.stores.sql.sqlite.time.monotonic", lambda: next(moments))
+        patched.setattr(sqlite, "_NOTICEABLE", 1.0)
+        patched.setattr(sqlite, "time", SimpleNamespace(monotonic=lambda: next(moments), sleep=time.sleep))
         successor = issuer.refresh(text).refresh_token
     (session,) = issuer.sessions("ada")
     assert session.rotated_at == now + 55
