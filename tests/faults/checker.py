@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from faults.heard import complaints_of_answers, complaints_of_heard
 from faults.log import Answers, Heard, Line, Loss, Refresh, Revoke, Theft
 
-_NOT_THE_TOKENS_FAULT = {"ok", "lost", "store_unavailable", "keys_unavailable", "overloaded", "too_many_attempts"}
+_NOT_THE_TOKENS_FAULT = {
+    *("ok", "lost", "overloaded", "too_many_attempts"),
+    *("store_unavailable", "keys_unavailable", "subject_check_failed", "signing_failed", "revocations_stale", "issuing_paused"),
+}
 
 
 @dataclass

@@ -25,7 +25,10 @@ from stagedoor.issuer import Issuer
 
 PAUSE = 0.03
 """Seconds between two tries of a client that was not answered."""
-UNANSWERED = {"lost", "store_unavailable", "keys_unavailable", "overloaded", "too_many_attempts", "temporarily_unavailable"}
+UNANSWERED = {
+    *("lost", "overloaded", "too_many_attempts", "temporarily_unavailable"),
+    *("store_unavailable", "keys_unavailable", "subject_check_failed", "signing_failed", "revocations_stale", "issuing_paused"),
+}
 """Nothing is known about the token: ask again."""
 
 

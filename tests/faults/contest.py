@@ -22,6 +22,7 @@ from stagedoor.event import Event
 from stagedoor.issuer import Issuer
 from stagedoor.keyset import KeySet
 from stagedoor.refresh_token import Peppers
+from stagedoor.revocation import Revocations
 
 WINDOW = 60
 _OBJECTS = 3
@@ -93,6 +94,7 @@ class Stage:
                         peppers=peppers,
                         retry_window=WINDOW,
                         session_limit=limit,
+                        revocations=Revocations(),  # access tokens are R12's: nobody waits for news of them
                         events=_listen,
                     )
                 )

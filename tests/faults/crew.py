@@ -18,7 +18,7 @@ from typing import Any
 
 from faults.log import now
 from faults.places import Place
-from stagedoor import Issuer, KeySet, Peppers
+from stagedoor import Issuer, KeySet, Peppers, Revocations
 from stagedoor.errors import AuthError
 from stagedoor.event import Event
 
@@ -136,6 +136,7 @@ async def _serve(pipe: Connection, worker: Worker) -> None:
         retry_window=worker.retry_window,
         refresh_idle=worker.refresh_idle,
         refresh_absolute=worker.refresh_absolute,
+        revocations=Revocations(),  # access tokens are R12's: nobody waits for news of them
         events=_listen,
         clock=worker.clock,
     )

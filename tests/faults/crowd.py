@@ -27,6 +27,8 @@ WORKERS = 64
 """Requests under way at once."""
 PATIENCE = 60.0
 """Seconds without a single refresh after which the test gives up."""
+OUTAGE_MET = 10.0
+"""Seconds more for which it lasts at the most, where nobody has met it yet."""
 WITHOUT_IDS = 0.25
 """Share of the people whose client sends no attempt ids."""
 
@@ -87,6 +89,8 @@ class Crowd:
     """Whether those wait with their next refresh."""
     down: bool = False
     """Whether nothing rotates, for certain and for a while yet: the subject check is down, or the box is."""
+    is_up_again: bool = False
+    """Whether the outage is over."""
     _due: list[tuple[float, int, Person]] = field(default_factory=list)
     _order: count[int] = field(default_factory=count)
     _counted: int = 0
@@ -131,7 +135,7 @@ class Crowd:
 
     async def _work(self, port: int, wanted: int) -> None:
         service = HttpService(port)
-        while self.served < wanted:
+        while self.served < wanted or not self.is_up_again:
             if not self._due or self._due[0][0] > now():
                 await asyncio.sleep(0.01)
                 continue
@@ -258,7 +262,8 @@ class Crowd:
             await asyncio.sleep(0.01)
         down_file(self.folder).touch()
         self.calm, until, window = False, now() + self.pace.outage, self.pace.window
-        while now() < until or (not met_by_both(self.folder) and self.served < wanted):  # one that nobody met would show nothing
+        while now() < until or (not met_by_both(self.folder) and now() < until + OUTAGE_MET):  # one that nobody met would show nothing
             self.down = now() < until - window
             await asyncio.sleep(0.01)
         down_file(self.folder).unlink()
+        self.is_up_again = True

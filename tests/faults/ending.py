@@ -64,7 +64,7 @@ class _Side:
         self.store: Any = asked.place.store()
         if asked.wrap is not None:
             self.store = named(asked.wrap)(self.store)
-        self.revocations = Revocations.following(self.store)
+        self.revocations = Revocations()  # those who verify are watched: here nobody waits for news
         self.secrets = list(asked.secrets[1:])
         self.first = asked.secrets[0]
         self.issuer = self._issuer(self.first)
@@ -90,7 +90,6 @@ class _Side:
             self._announce("live", 0, (await self._issue()).access_token)
         await asyncio.gather(*(self._worker() for _ in range(WORKERS)))
         await self._everything()
-        self.revocations.close()
         await self.store.close()
 
     async def _worker(self) -> None:

@@ -78,7 +78,7 @@ class Fort:
             raise RuntimeError(f"the service could not be armed: {error}") from None
         finally:
             await control.close()
-        until = now() + 10.0
+        until = now() + 60.0
         while any(map(is_running, targets or [self._pid])):
             if now() > until:
                 return False

@@ -9,6 +9,7 @@ import ctypes
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -27,6 +28,8 @@ from stagedoor.errors import AuthError
 from stagedoor.guards.guard import Demand, Gate
 from stagedoor.guards.headers import Headers
 
+PATIENCE = 20.0
+"""Seconds in which a token is answered for the first time, and in which what is revoked is refused."""
 EVERY = 0.01
 """Seconds between two requests with one token."""
 _CLONE_NEWNET = 0x40000000
@@ -43,7 +46,10 @@ class Guarding(msgspec.Struct, frozen=True):
 
 
 def guard_until_told(asked: Guarding, orders: Connection) -> None:
-    """Each text that comes is a token to ask about from now on; None: tell all answers, in the order of the tokens, and end."""
+    """Each text that comes is a token to ask about from now on; the number of one: go on when it is refused, or patience is over.
+
+    None: tell all answers, in the order of the tokens, and end.
+    """
     place = asked.place
     if asked.namespace is not None:
         enter(asked.namespace)
@@ -59,14 +65,18 @@ def guard_until_told(asked: Guarding, orders: Connection) -> None:
     over, asking = threading.Event(), []
     kept: list[list[Span]] = []
     with suppress(EOFError):
-        while (text := orders.recv()) is not None:
-            kept.append([])
-            asking.append(threading.Thread(target=_ask, args=(gate, text, kept[-1], over), daemon=True))
-            asking[-1].start()
+        while (order := orders.recv()) is not None:
+            if isinstance(order, int):
+                _wait_until(lambda spans=kept[order]: bool(spans) and spans[-1].status == 401)
+            else:
+                kept.append([])
+                asking.append(threading.Thread(target=_ask, args=(gate, order, kept[-1], over), daemon=True))
+                asking[-1].start()
+                _wait_until(lambda spans=kept[-1]: bool(spans))
             orders.send(None)
         over.set()
         for thread in asking:
-            thread.join(5)
+            thread.join(PATIENCE)
         orders.send([[msgspec.structs.astuple(span) for span in spans] for spans in kept])
     os._exit(0)  # who is followed may hang: nobody waits for it
 
@@ -74,7 +84,9 @@ def guard_until_told(asked: Guarding, orders: Connection) -> None:
 def _ask(gate: Gate[Any], text: str, kept: list[Span], over: threading.Event) -> None:
     headers = Headers([(b"authorization", b"Bearer " + text.encode())])
     demand = Demand()
-    while not over.is_set():
+    is_last = False
+    while not is_last:
+        is_last = over.is_set()  # it is asked once more then, however long nothing was
         asked = now()
         status = 200
         try:
@@ -85,8 +97,14 @@ def _ask(gate: Gate[Any], text: str, kept: list[Span], over: threading.Event) ->
             kept[-1].last = asked
             kept[-1].count += 1
         else:
-            kept.append(Span(status, asked, asked, 1))
+            kept.append(Span(status, now() if status == 401 else asked, asked, 1))
         time.sleep(max(0.0, EVERY - (now() - asked)))
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    until = now() + PATIENCE
+    while not holds() and now() < until:
+        time.sleep(EVERY)
 
 
 def enter(namespace: str) -> None:

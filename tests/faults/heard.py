@@ -10,9 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from faults.log import Answers, Heard
 
-_AT_ONCE = 1.0
-"""Seconds by which a guard may know of a revocation before the call that asked for it returns."""
-
 
 def lag(line: Heard) -> float:
     """Seconds from the acknowledgement to the first refusal in the last verifier; 0 where it knew before. Infinite: one never refused."""
@@ -49,7 +46,7 @@ def complaints_of_answers(line: Answers) -> Iterator[str]:
     if not line.spans or line.spans[-1].last < again or line.spans[0].first > (revoked or 0.0):
         yield f"{name}: nobody asked long enough to know"
     for span in line.spans:
-        if span.status == 401 and (revoked is None or span.first < revoked - _AT_ONCE):
+        if span.status == 401 and (line.sent is None or span.first < line.sent):
             yield f"{name} got 401 at {span.first:.2f} s, and was not revoked"
         if revoked is not None and span.status == 200 and span.last > revoked + line.bound:
             yield f"{name} got 200 {span.last - revoked:.2f} s after its revocation was acknowledged"

@@ -101,9 +101,9 @@ class Span(msgspec.Struct):
 
     status: int
     first: float
-    """When it was asked for that was answered so first,"""
+    """When it was asked for that was answered so first; of a 401, when that was answered: it may have been revoked in between."""
     last: float
-    """and last."""
+    """When it was asked for that was answered so last."""
     count: int
 
 
@@ -124,6 +124,8 @@ class Answers(msgspec.Struct, tag="answers"):
     again: float
     """Seconds after the end of the fault in which all is well again."""
     spans: list[Span]
+    sent: float | None = None
+    """When its revocation was asked for."""
 
 
 class Done(msgspec.Struct, tag="done"):

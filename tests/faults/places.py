@@ -136,7 +136,10 @@ class Servers:
             if kind == "pgbouncer":
                 made = pgbouncer.PgBouncer(self.folder / kind, self._server("postgres"))
             else:
-                made = {"postgres": postgres.Postgres, "redis": redis.Redis, "cluster": redis.Cluster}[kind](self.folder / kind)
+                # No node of the cluster is killed: one that stands still for a while is not to be taken for gone.
+                more: Any = {"settings": {"cluster-node-timeout": "30000"}} if kind == "cluster" else {}
+                kinds: Any = {"postgres": postgres.Postgres, "redis": redis.Redis, "cluster": redis.Cluster}
+                made = kinds[kind](self.folder / kind, **more)
             self._started[kind] = made.start()
             self._stack.callback(made.stop)
         return self._started[kind]

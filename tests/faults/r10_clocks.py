@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from faults.crew import Crew, Reply, Worker
-from faults.log import Revoke, now
+from faults.log import Revoke, Theft, now
 from faults.peppers import Rolling, pepper_of
 from faults.places import Servers, migrate
 from faults.run import Run, parts
@@ -23,6 +23,8 @@ CLOCKS = (0.0, 3600.0, -3600.0, -1234.5)
 EPSILON = 0.02
 """Seconds by which two clocks of one machine may be read apart."""
 MARGIN = 0.15
+PATIENCE = 60.0
+"""Seconds after which it is given up to wait for what was not seen yet."""
 PLANS = ("theft", "idle", "live", "live", "live", "live")
 """What a session comes to: an old token is presented, it is left alone until it ends, or it is used until its absolute end."""
 
@@ -44,7 +46,7 @@ class Pace:
 
 
 FULL = Pace(clients=400, window=2, idle=6, absolute=14, announce=3, stagger=0.4, every=6.0)
-SHORT = Pace(clients=48, window=2, idle=3, absolute=5, announce=2, stagger=0.2, every=60.0)
+SHORT = Pace(clients=48, window=2, idle=3, absolute=5, announce=6, stagger=0.2, every=60.0)
 
 
 def offsets_of(kind: str) -> tuple[float, ...]:
@@ -107,8 +109,9 @@ class Game:
     async def _change(self) -> None:
         """Change the pepper again and again; it is over when enough is done and the last change has come to all."""
         pace, spread = self.pace, self.pace.stagger * len(self.crew)
-        # Whoever changes last still opens sessions under the old pepper, and whoever changed first must know it until they end.
-        keep = pace.absolute + int(spread) + 2
+        # Whoever changes last still opens sessions under the old pepper, and whoever changed first must know it until they end: longer by
+        # as much as it may take until one is opened.
+        keep = pace.absolute + int(spread) + 12
         first = await self.crew.ask(0, "issue", "under the first pepper")
         began, gone = now(), now() + pace.announce + keep + spread + MARGIN
         while True:
@@ -126,7 +129,7 @@ class Game:
 
     def _enough(self, began: float) -> bool:
         """The count is done, and each thing was seen; where one never comes, that is complained about in the end."""
-        return self.run.left == 0 and (all(self.tally[name] for name in self._seen) or now() > began + 3 * self.pace.absolute)
+        return self.run.left == 0 and (all(self.tally[name] for name in self._seen) or now() > began + PATIENCE)
 
     @property
     def _seen(self) -> list[str]:
@@ -208,8 +211,9 @@ class Life:
         if not await self._until(at) or self.before is None or self.end[0] < now() + MARGIN:
             return
         self.game.run.stolen(parts(self.text)[0])
-        if await self._present(self.before, thief=True) == "refresh_token_reused":
-            self.game.tally["caught"] += 1
+        if await self._present(self.before, thief=True) != "refresh_token_reused":
+            return  # it came so late that the session had ended by itself; or it is complained of
+        self.game.tally["caught"] += 1
         for worker in range(len(self.game.crew)):
             reply = await self.game.crew.ask(worker, "refresh", self.text)
             self.game.run.refreshed(self.text, reply.sent, reply.code, reply.token, ended=reply.ended)
@@ -241,6 +245,10 @@ class Life:
         """Present a token to some worker, and hold the answer against what may come of it; the verdict."""
         run, worker = self.game.run, self.rng.randrange(len(self.game.crew))
         reply = await self.game.crew.ask(worker, "refresh", text)
+        if reply.code == "refresh_token_reused" and not thief and self._is_late(text, reply):
+            # It was meant to come within the window. Without an attempt id nobody can tell it from a thief's: it ends the session as asked.
+            run.write(Theft(run.test, run.store, parts(text)[0], reply.sent))
+            self.over = True
         run.refreshed(text, reply.sent, reply.code, reply.token, thief=thief, ended=reply.ended)
         verdict = reply.event if reply.token else reply.code
         may = self._may(text, reply)
@@ -255,6 +263,10 @@ class Life:
             self._ended()
         self.game.done()
         return verdict
+
+    def _is_late(self, text: str, reply: Reply) -> bool:
+        """Whether this token was replaced, and may have come when the window was over."""
+        return text != self.text and self.rotated is not None and reply.ended + EPSILON >= self.rotated[0] + self.game.pace.window
 
     def _may(self, text: str, reply: Reply) -> set[str]:
         sent, ended, window, found = reply.sent - EPSILON, reply.ended + EPSILON, self.game.pace.window, set()

@@ -15,8 +15,8 @@ from faults.log import now
 from faults.places import Servers, migrate
 from faults.run import Run
 from faults.service import Settings, free_port
-from faults.verifying import Asked, verify_until
-from stagedoor import KeySet
+from faults.verifying import NOT_THERE, Asked, verify_until
+from stagedoor import KeySet, Revocations
 from stagedoor.vault import MasterKey, Vault
 
 SIGNERS, VERIFIERS = 4, 4
@@ -25,12 +25,14 @@ EVERY = 2.0
 ANNOUNCE, ACCESS, KEEP = 4, 2, 4
 """Seconds: a key stands in the JWKS before it signs, a token lives, an old key verifies. For ANNOUNCE a fault can be planted."""
 MASTER = b"the master key of the suite, 32."
+PATIENCE = 60.0
+"""Seconds until a verifier has begun, and in the end has told what it saw."""
 SIGNING = "faults.r11_rotation:signing"
 
 
 def signing(settings: Settings) -> dict[str, Any]:
     """What makes a service of the suite one that signs from the vault."""
-    return {"keys": keys_on(settings.place.sync_store()), "access": ACCESS}
+    return {"keys": keys_on(settings.place.sync_store()), "access": ACCESS, "revocations": Revocations()}
 
 
 def keys_on(store: Any) -> KeySet:
@@ -49,12 +51,14 @@ def play(run: Run, servers: Servers) -> None:
     ports = [free_port() for _ in range(SIGNERS)]
     pids = [nursery.start(Settings(place, port, retry_window="60s", issuer=SIGNING)) for port in ports]
     processes = get_context("forkserver")
-    stop, said = processes.Event(), processes.SimpleQueue()
+    stop, said = processes.Event(), processes.Queue()
     asked = [Asked(tuple(ports), number, wait_for_keys=number % 2 == 0) for number in range(VERIFIERS)]
     verifying = [processes.Process(target=verify_until, args=(each, stop, said), daemon=True) for each in asked]
     try:
         for process in verifying:
             process.start()
+        for _ in verifying:
+            said.get(timeout=PATIENCE)  # it is ready, and will meet the first key
         wanted, done, began = run.left, 0, now()
         while done < wanted:
             keys.rotate()
@@ -62,7 +66,7 @@ def play(run: Run, servers: Servers) -> None:
             time.sleep(max(0.0, began + done * EVERY - now()))
         time.sleep(ANNOUNCE + KEEP)  # until the last has begun to sign, and the one before it is gone
         stop.set()
-        reports = [said.get() for _ in verifying]
+        reports = [said.get(timeout=PATIENCE) for _ in verifying]
         for process in verifying:
             process.join(30)
     finally:
@@ -87,5 +91,7 @@ def _judge(run: Run, reports: list[dict[str, Any]], first: str, rotations: int) 
             run.complain(f"a verifier met {len(report['seen'])} keys in {rotations} rotations: they did not take place")
         if report["counts"].get("refused, the key is gone", 0) < rotations // 2:
             run.complain("too few tokens of keys that are gone were tried")
+    if total[NOT_THERE] > total["accepted"] / 50:
+        run.complain(f"the keys were not there {total[NOT_THERE]} times, for {total['accepted']} tokens that were accepted")
     for name, number in sorted(total.items()):
         run.figure(name, number)

@@ -89,7 +89,8 @@ class _Scene:
             revocations=Revocations(),
         )
         self.names: list[str] = []
-        self.revoked: dict[str, float] = {}
+        self.revoked: dict[str, tuple[float, float]] = {}
+        """When it was asked for, and acknowledged."""
         self.began = self.mended = self.ended = 0.0
         self.doomed: TokenPair | None = None
 
@@ -105,6 +106,8 @@ class _Scene:
             copied.keep_copy()
         self._revoke(before, "revoked before")
         self._patiently(lambda: self.issuer.revoke_subject("many"))  # a copy of the log ends long before these
+        self.guard.send(self.names.index("revoked before"))
+        self.guard.recv()  # it has heard of it: of what is taken back then it would never hear
         time.sleep(HEARD)
 
     def begins(self) -> None:
@@ -141,7 +144,7 @@ class _Scene:
         told: list[list[tuple[int, float, float, int]]] = self.guard.recv()
         lines = {}
         for name, spans in zip(self.names, told, strict=True):
-            moment = self.revoked.get(name)
+            sent, revoked = (None if moment is None else round(moment - self.began, 3) for moment in self.revoked.get(name, (None, None)))
             shifted = [Span(status, round(first - self.began, 3), round(last - self.began, 3), n) for status, first, last, n in spans]
             lines[name] = Answers(
                 run.test,
@@ -150,10 +153,11 @@ class _Scene:
                 fault,
                 name,
                 round(self.mended - self.began, 3),
-                None if moment is None else round(moment - self.began, 3),
+                revoked,
                 BOUND,
                 AGAIN,
                 shifted,
+                sent,
             )
         return list(lines.values())  # of two of one name the later
 
@@ -168,8 +172,9 @@ class _Scene:
         self.names.append(name)
 
     def _revoke(self, pair: TokenPair, name: str) -> None:
+        sent = now()
         self._patiently(lambda: self.issuer.revoke_session(pair.session_id))
-        self.revoked[name] = now()
+        self.revoked[name] = sent, now()
 
     def _patiently(self, work: Any) -> Any:
         until = now() + 20

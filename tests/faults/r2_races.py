@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from faults.places import Servers, migrate
 from faults.run import Run
+from stagedoor import Revocations
 from stagedoor.testing.race import Answered, Race, Tab
 
 PROCESSES = 4
@@ -22,6 +23,10 @@ BROWSERS = 250
 """Side by side; each goes on with what its tabs were answered."""
 WINDOW = 3
 """Seconds: a burst must be over by then, and a browser rotates once in it."""
+TOO_SLOW = 20
+"""How often one may last longer, of each sort: in its place another one is played."""
+LATE = {"ok", "refresh_token_reused", "session_revoked"}
+"""What may come of a call in one that lasts longer."""
 SPREAD = 0.4
 LATENCY = 0.05
 LONGEST = 0.3
@@ -36,7 +41,9 @@ def play(run: Run, servers: Servers) -> None:
     for make, goal in ((place.store, (each + 1) // 2), (place.sync_store, each)):
         if all(run.tally[sort] >= goal for sort in (*map(_sort, CALLERS), BURSTS)):
             continue
-        with Race(make, processes=PROCESSES, start_method="forkserver", retry_window=WINDOW) as race:
+        # Nobody listens for revocations: access tokens are R12's.
+        settings = {"retry_window": WINDOW, "revocations": Revocations()}
+        with Race(make, processes=PROCESSES, start_method="forkserver", **settings) as race:
             for callers in CALLERS:
                 _barrier(run, race, callers, goal)
             _bursts(run, race, goal)
@@ -48,27 +55,30 @@ def _sort(callers: int) -> str:
 
 def _barrier(run: Run, race: Race, callers: int, goal: int) -> None:
     """Each round another fresh session: its first rotation waits for no window."""
-    left = max(0, goal - run.tally[_sort(callers)])
-    at_once = []
-    for text in race.login(left):
-        answers = race.at_once(text, callers)
-        at_once.append(_at_once(answers))
-        _judge(run, race, answers, _sort(callers))
+    sort, at_once, too_slow = _sort(callers), [], 0
+    while (left := goal - run.tally[sort]) > 0 and _goes_on(run, sort, too_slow):
+        for text in race.login(left):
+            answers = race.at_once(text, callers)
+            if _judge(run, race, answers, sort):
+                at_once.append(_at_once(answers))
+            else:
+                too_slow += 1
     if at_once and callers == max(CALLERS):
         run.figure("under way at once", float(statistics.median(at_once)), f"of {callers}")
 
 
 def _bursts(run: Run, race: Race, goal: int) -> None:
     texts = race.login(min(BROWSERS, max(0, goal - run.tally[BURSTS])))
-    over = 0.0
-    while (left := goal - run.tally[BURSTS]) > 0:
+    over, too_slow = 0.0, 0
+    while (left := goal - run.tally[BURSTS]) > 0 and _goes_on(run, BURSTS, too_slow):
         texts = texts[:left]
         time.sleep(max(0.0, over + WINDOW + LATENCY - time.monotonic()))
         bursts = race.tabs([(text, tabs(run.rng)) for text in texts])
-        for answers in bursts:
-            _judge(run, race, answers, BURSTS)
+        judged = [answers for answers in bursts if _judge(run, race, answers, BURSTS)]
         # One answer of each burst came back: its jar holds the successor. One that was wrong has been told of, and goes no further.
-        texts = [successor for answers in bursts if (successor := _successor(answers))]
+        texts = [successor for answers in judged if (successor := _successor(answers))]
+        texts += race.login(len(bursts) - len(judged))
+        too_slow += len(judged) < len(bursts)
         if not texts:
             return
         over = max(answer.ended for answers in bursts for answer in answers)
@@ -87,12 +97,25 @@ def _latency(rng: random.Random) -> float:
     return min(LONGEST, rng.expovariate(1 / LATENCY))
 
 
-def _judge(run: Run, race: Race, answers: Sequence[Answered], sort: str) -> None:
+def _goes_on(run: Run, sort: str, too_slow: int) -> bool:
+    if too_slow > TOO_SLOW:
+        run.complain(f"{sort}: {too_slow} times one lasted longer than the window")
+    return too_slow <= TOO_SLOW
+
+
+def _judge(run: Run, race: Race, answers: Sequence[Answered], sort: str) -> bool:
+    """Whether it could be judged: one that lasts longer than the window may rotate twice, and whoever comes late may look like a thief."""
+    if max(each.ended for each in answers) - min(each.sent for each in answers) >= WINDOW:
+        for each in answers:
+            if each.code not in LATE:
+                run.complain(f"{sort}: a caller was refused: {each.code}")
+        return False
     for each in answers:
         run.refreshed(each.presented, each.sent, each.code, each.token, ended=each.ended)
     for fault in race.faults(answers):
         run.complain(f"{sort}: {fault}")
     run.count(1, sort)
+    return True
 
 
 def _successor(answers: Sequence[Answered]) -> str | None:

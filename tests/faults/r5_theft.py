@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from faults.log import now
+from faults.moments import taken_as_told
 from faults.places import Place, Servers
 from faults.run import Run, parts
 from stagedoor.encoding import decode
@@ -29,7 +30,7 @@ WINDOW = 60
 _IDLE, _ABSOLUTE = 3_600 * 24 * 30, 3_600 * 24 * 90
 _SOON = (1.0, 5.0, 20.0, 45.0)
 _LATER = (75.0, 100.0, 900.0, 5_000.0, 86_400.0)
-"""Well clear of the window, and of each other's sums: SQLite may take a moment a second later than it was told."""
+"""Well clear of the window, and of each other's sums."""
 _ENOUGH = 20
 VICTIM, THIEF = "victim", "thief"
 Use = tuple[float, str]
@@ -264,7 +265,8 @@ class Theft:
 
 def play(run: Run, servers: Servers) -> None:
     """Batches of thefts at once; in every other one everything is closed and opened again in the middle."""
-    asyncio.run(_play(run, servers.place(run.store, server_clock=False, durable=False)))
+    with taken_as_told():
+        asyncio.run(_play(run, servers.place(run.store, server_clock=False, durable=False)))
 
 
 async def _play(run: Run, place: Place) -> None:

@@ -18,6 +18,7 @@ from faults.places import Servers
 from faults.run import Run
 from faults.service import issuer_on
 from faults.sides import SIDES, Side
+from stagedoor import Issuer, Revocations
 from stagedoor.encoding import decode
 from stagedoor.event import Event
 from stagedoor.session import RECOVERABLE
@@ -125,7 +126,7 @@ class _Scene:
         """One: everything level, three rounds of refreshing, somewhere in them the loss."""
         run, rng = self.run, self.run.rng
         await self.side.begin()
-        self.gate.issuer = issuer_on(self.side.store, clock=self.clock, events=self._hear, refresh_idle="30d", refresh_absolute="90d")
+        self.gate.issuer = self._issuer()
         self.gate.open = True
         while len(self.clients) < CLIENTS:
             self.clients.append(await self._come())
@@ -140,7 +141,7 @@ class _Scene:
         await self.gate.due.wait()
         await self._lose(rng)
         await self.side.take_over()
-        self.gate.issuer = issuer_on(self.side.store, clock=self.clock, events=self._hear, refresh_idle="30d", refresh_absolute="90d")
+        self.gate.issuer = self._issuer()
         await self._look()
         if not self.side.firm:  # told now: until here an answer of the old one may have been under way
             run.lost(f"failover, {self.form}", revocations=not self.side.firm_revocations)
@@ -150,6 +151,11 @@ class _Scene:
         if self.side.firm and self.told["refresh_recovered"]:
             run.complain(f"{self.form}: {self.told['refresh_recovered']} acknowledged rotations were lost")
         self.counts["recovered"] += self.told["refresh_recovered"]
+
+    def _issuer(self) -> Issuer:
+        """On the store of this moment. Nobody waits for news of revocations: access tokens are R12's."""
+        more = {"clock": self.clock, "events": self._hear, "refresh_idle": "30d", "refresh_absolute": "90d"}
+        return issuer_on(self.side.store, revocations=Revocations(), **more)
 
     async def _lose(self, rng: random.Random) -> None:
         await self.side.lose(rng)

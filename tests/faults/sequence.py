@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections import Counter
 from collections.abc import Coroutine
 from collections.abc import Sequence as Several
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from faults.model import ABSOLUTE, IDLE, WINDOW, Call, Client, Model
+from faults.moments import taken_as_told
 from faults.places import Place
 from faults.rewind import Rewind
 from faults.run import parts
@@ -30,8 +31,6 @@ from stagedoor.testing.clock import FixedClock
 R = TypeVar("R")
 TICK = 0.25
 _LIMIT = 3
-_NOTICEABLE = 0.9
-"""SQLite moves the moment along where a call had to wait for a second: a step as slow as that is not compared."""
 _BOUND = "5s"
 """An issuer without news for so long lists no sessions (503): the longest that it may have, as the machine may stand still."""
 
@@ -40,6 +39,8 @@ class Ground:
     """What the sequences of a batch share: the store, the event loop, the keys."""
 
     def __init__(self, place: Place) -> None:
+        self.stack = ExitStack()
+        self.stack.enter_context(taken_as_told())
         self.loop = asyncio.new_event_loop()
         self.store: Any = place.store()
         self.run(self.store.migrate())
@@ -62,6 +63,7 @@ class Ground:
         if hasattr(self.store, "close"):
             self.run(self.store.close())
         self.loop.close()
+        self.stack.close()
 
 
 class Sequence:
@@ -175,15 +177,8 @@ class Sequence:
     def _present(self, client: Client, calls: Several[Call], *, kept: int) -> list[str]:
         """Calls at once. The answers of those with a bit in `kept` come to the client."""
         promised = [self.model.promised(client, call) for call in calls]
-        began = time.monotonic()
         answers = self._do(self._all(calls))
-        row = self._row(client.row.id)
-        if time.monotonic() - began > _NOTICEABLE and row is not None:
-            self.ground.seen["steps too slow to compare"] += 1
-            self.events.clear()
-            client.becomes(row)
-        else:
-            client.becomes(self._explained(client.row, calls, answers, row))
+        client.becomes(self._explained(client.row, calls, answers, self._row(client.row.id)))
         for number, (call, answer) in enumerate(zip(calls, answers, strict=True)):
             if promised[number]:
                 self.ground.seen["honest refreshes"] += 1

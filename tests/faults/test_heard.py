@@ -21,7 +21,8 @@ def heard(refused: list[float | None], accepted: list[float | None], **other: An
 
 def answers(spans: list[tuple[int, float, float]], revoked: float | None = None, mended: float = 3.0) -> Answers:
     token = "live" if revoked is None else "revoked"
-    return Answers("R13", "redis", source(), "down", token, mended, revoked, 1.0, 1.0, [Span(*span, 5) for span in spans])
+    sent = None if revoked is None else revoked - 0.1
+    return Answers("R13", "redis", source(), "down", token, mended, revoked, 1.0, 1.0, [Span(*span, 5) for span in spans], sent)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,8 @@ def test_a_revocation(line: Heard, complaint: str | None, log: EventLog) -> None
         (answers([(200, -1, 0.9), (503, 0.92, 3.1), (401, 3.2, 5)], revoked=0.1), None),
         (answers([(200, -1, 5)]), None),
         (answers([(200, -1, 0.4), (401, 0.5, 5)], revoked=0.45), None),
+        (answers([(200, -1, 0.3), (401, 0.4, 5)], revoked=0.45), None),  # as soon as it was written, before the call has returned
+        (answers([(200, -1, 0.3), (401, 0.34, 5)], revoked=0.45), "and was not revoked"),
         (answers([(200, -1, 2.0), (503, 2.1, 3.0), (401, 3.2, 5)], revoked=0.1), "got 200 1.90 s after its revocation"),
         (answers([(200, -1, 0.9), (503, 0.92, 3.1), (200, 3.2, 5)], revoked=0.1), "got 200 4.90 s after its revocation"),
         (answers([(200, -1, 0.9), (503, 1.0, 4.4), (200, 4.5, 6)]), "got 503 1.40 s after all was well"),

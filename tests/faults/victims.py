@@ -76,7 +76,7 @@ class Cluster:
     """Three masters with a replica each; one master is killed at a time, and is back before the others take it for gone."""
 
     def __init__(self, folder: Path, form: str) -> None:
-        self._cluster = redis.Cluster(folder, settings=_settings(form))
+        self._cluster = redis.Cluster(folder, settings=_settings(form) | {"cluster-node-timeout": "30000"})
         self._cluster.start()
         self.place = Place("cluster", self._cluster.url)
         self.may_lose = form != "always"
