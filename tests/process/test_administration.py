@@ -166,6 +166,9 @@ def test_by_command(client: httpx2.Client, command: Callable[..., str]) -> None:
     assert command("keys", "retire", kid).startswith(f"retired {kid}\n")
     assert ended_access(client, of_ben, HEARD)
     assert refresh(client, of_ben) == 200
+    with Awake() as awake:
+        while me(client, tokens(client, "ben")) != 200:  # until the service has seen it too, it signs with the key that is refused
+            assert awake.seconds < PATIENCE
 
 
 @pytest.mark.parametrize("way", ["http", "command"])
