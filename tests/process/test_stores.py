@@ -25,6 +25,8 @@ WINDOW = 1
 HEARD = 1.5
 """Seconds after which a service lets nobody in whom another process ended."""
 ATTEMPT = {"Idempotency-Key": "attempt-0123456789"}
+SYNCED = {"appendfsync": "always"}
+"""Of a Redis that is killed, and must have what it answered: with everysec that may not even be written while a sync is under way."""
 PLACES = ("postgres", "redis", "cluster")
 
 
@@ -74,8 +76,8 @@ def place(request: pytest.FixtureRequest, own_postgres: Postgres, data: Path, tm
     folder = tmp_path_factory.mktemp(request.param)
     makers: dict[str, Callable[[], Any]] = {
         "postgres": lambda: own_postgres,
-        "redis": lambda: Redis(folder / "redis").start(),
-        "cluster": lambda: Cluster(folder / "cluster", replicas=0, settings={"cluster-node-timeout": "30000"}).start(),
+        "redis": lambda: Redis(folder / "redis", settings=SYNCED).start(),
+        "cluster": lambda: Cluster(folder / "cluster", replicas=0, settings=SYNCED | {"cluster-node-timeout": "30000"}).start(),
     }
     server = makers[request.param]()
     settings = {"DATABASE": own_postgres.url, "ISSUER": "http://auth.localhost", "RETRY_WINDOW": f"{WINDOW}s"}

@@ -90,6 +90,8 @@ def test_a_killed_redis_comes_back_with_its_data(tmp_path: Path, appendfsync: st
     """After kill -9 Redis has what it answered, because its appended file was written, if not synced, before the answer."""
     with Redis(tmp_path, settings={"appendfsync": appendfsync}) as server:
         assert server.call("SET", "kept", "42")
+        # With everysec it waits while an earlier part of the file is being synced.
+        server.wait_until(lambda: server.info("persistence")["aof_buffer_length"] == 0, "write its file")
         pid = server.pid
         server.kill()
         assert gone(pid)

@@ -138,7 +138,7 @@ def plain(redis_url: str) -> Iterator[SyncRedisStore]:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Redis]:
     """A server of the test's own, to be killed."""
-    with Redis(tmp_path / "own") as server:
+    with Redis(tmp_path / "own", settings={"appendfsync": "always"}) as server:
         yield server
 
 

@@ -496,7 +496,7 @@ def test_what_could_not_be_written_is_kept_until_it_can(limited: SyncRedisStore,
 
 async def test_a_logout_while_the_logs_node_is_down(tmp_path: Path):
     """While the node with the log is dead, logging out is a 503 wherever the session is; once it is back, the repeated call is heard."""
-    with Cluster(tmp_path / "cluster", replicas=0, settings={"cluster-require-full-coverage": "no"}) as cluster:
+    with Cluster(tmp_path / "cluster", replicas=0, settings={"cluster-require-full-coverage": "no", "appendfsync": "always"}) as cluster:
         store = RedisStore(cluster.url)
         issuer = an_issuer(store)
         pairs = [await issuer.issue("ada") for _ in range(6)]
