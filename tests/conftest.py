@@ -68,16 +68,16 @@ def _patient(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     from stagedoor import parts
-    from stagedoor.stores.redis import link, records, sessions
+    from stagedoor.stores.redis import documents, link, records, sessions
     from stagedoor.stores.sql import sqlite
 
     with pytest.MonkeyPatch.context() as patch:  # one of its own: tests undo theirs
         followed = parts._followed
-        patch.setattr(parts, "_followed", lambda store, clock: patient(followed(store, clock)))
+        patch.setattr(parts, "_followed", lambda store, clock: patient(followed(store, clock), bound=PATIENCE))
         patch.setattr(sqlite, "_NOTICEABLE", 60 * PATIENCE)
         patch.setattr(link, "_PATIENCE", PATIENCE)
         patch.setitem(link._OPTIONS, "socket_timeout", PATIENCE)
-        for module in (records, sessions):
+        for module in (documents, records, sessions):
             patch.setattr(module, "ACKNOWLEDGED_IN", 30_000)
         yield
 

@@ -11,9 +11,10 @@ PATIENCE = 60.0
 """Seconds."""
 
 
-def patient(revocations: Revocations) -> Revocations:
-    """The same; what they know may be as old as PATIENCE, whoever asks waits for as long, and they read as often as before."""
+def patient(revocations: Revocations, *, bound: float | None = None) -> Revocations:
+    """The same, of whom who asks waits for PATIENCE. What they know may be as old as `bound`, and they read as often as before."""
     follower = revocations._follower
     if follower is not None:
-        follower.bound = follower._patience = PATIENCE
+        follower._patience = PATIENCE
+        follower.bound = bound or follower.bound
     return revocations

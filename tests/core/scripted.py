@@ -65,13 +65,6 @@ def moments(*, patient: bool = True) -> Iterator[Moment]:
         yield moment
 
 
-def patient(revocations: Revocations) -> Revocations:
-    """The same, of whom who asks waits for longer than any thread stands still."""
-    assert revocations._follower is not None
-    revocations._follower._patience = PATIENCE
-    return revocations
-
-
 class ScriptedFeed:
     """A log in a list. Who is to wait (the thread of a follower) waits until `turn`; who is not is answered at once."""
 

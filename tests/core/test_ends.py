@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from patience import patient
 from stagedoor import Grant, KeySet, Peppers, SyncIssuer, errors
 from stagedoor.encoding import decode
 from stagedoor.revocation import Record, Revocations
@@ -13,7 +14,6 @@ from stagedoor.stores.memory import SyncMemoryStore
 from stagedoor.testing.clock import FixedClock
 
 from .material import NOW, SECRET, key
-from .scripted import patient
 
 
 class Elsewhere(SyncMemoryStore):

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from patience import patient
 from stagedoor import flight
 from stagedoor.errors import RevocationsStale, StoreError
 from stagedoor.revocation import Record, Revocations
@@ -22,7 +23,7 @@ from stagedoor.stores.memory import SyncMemoryStore
 from stagedoor.stores.sql import SyncSQLStore
 
 from .material import NOW
-from .scripted import PATIENCE, Moment, ScriptedFeed, Token, answer, moments, patient
+from .scripted import PATIENCE, Moment, ScriptedFeed, Token, answer, moments
 
 
 def watches() -> set[threading.Thread]:

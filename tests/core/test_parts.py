@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from patience import patient
 from stagedoor import SyncIssuer, errors
 from stagedoor.revocation import MARGIN
 from stagedoor.stores.memory import MemoryLog, SyncMemoryStore
@@ -14,7 +15,6 @@ from stagedoor.testing.clock import FixedClock
 from .issuers import build, unlogged
 from .material import NOW
 from .own_clock import AUDIENCE, ISSUER, LIFE, OwnClockStore
-from .scripted import patient
 
 
 @pytest.fixture

@@ -544,7 +544,7 @@ async def test_hanging_up_makes_room(mount: str, monkeypatch: pytest.MonkeyPatch
 async def test_a_store_that_cannot_be_asked(mount: str, trouble: Exception):
     """Where the log cannot be read the answer is a 503 with Retry-After, never an old one for a new one; and then it goes on."""
     house = made(mount, "shared")
-    house.issuer.revocations._follower.bound = 1.0  # type: ignore[union-attr]
+    house.issuer.revocations._follower.bound = 1.0  # type: ignore[union-attr]  # the end of it is waited for
     async with running(house) as client:
         cursor = (await client.get(PATH)).json()["cursor"]
         house.store.log.trouble = trouble

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from faults.heard import complaints_of_answers, complaints_of_heard
 from faults.log import Answers, Heard, Line, Loss, Refresh, Revoke, Theft
 
-_NOT_THE_TOKENS_FAULT = {
+NOT_THE_TOKENS_FAULT = {
     *("ok", "lost", "overloaded", "too_many_attempts"),
     *("store_unavailable", "keys_unavailable", "subject_check_failed", "signing_failed", "revocations_stale", "issuing_paused"),
 }
+"""What may come of a good token."""
 
 
 @dataclass
@@ -95,5 +96,5 @@ def _false_logouts(history: _History) -> Iterator[str]:
     ends = [revoke.sent for revoke in history.revokes] + ([] if history.stolen_at is None else [history.stolen_at])
     since = min(ends, default=float("inf"))
     for each in history.refreshes:
-        if not each.thief and each.ended < since and each.outcome not in _NOT_THE_TOKENS_FAULT:
+        if not each.thief and each.ended < since and each.outcome not in NOT_THE_TOKENS_FAULT:
             yield f"an honest client was refused: {each.outcome}, generation {each.presented}"

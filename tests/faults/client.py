@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from faults.checker import NOT_THE_TOKENS_FAULT
 from faults.log import now
 from faults.run import Run, parts
 from stagedoor.errors import AuthError
@@ -25,10 +26,7 @@ from stagedoor.issuer import Issuer
 
 PAUSE = 0.03
 """Seconds between two tries of a client that was not answered."""
-UNANSWERED = {
-    *("lost", "overloaded", "too_many_attempts", "temporarily_unavailable"),
-    *("store_unavailable", "keys_unavailable", "subject_check_failed", "signing_failed", "revocations_stale", "issuing_paused"),
-}
+UNANSWERED = NOT_THE_TOKENS_FAULT - {"ok"} | {"temporarily_unavailable"}
 """Nothing is known about the token: ask again."""
 
 

@@ -34,8 +34,8 @@ TOGETHER = 16
 """Requests written to a connection before their answers are read."""
 PATIENCE = 60.0
 """Seconds until a silent service counts as lost."""
-TRIES = 20
-"""Of a genuine request to which the service only says that it cannot answer now."""
+TRIES, PAUSE = 20, 0.3
+"""Of a genuine request to which the service only says that it cannot answer now; and the seconds between two."""
 ISSUER: str | None = None
 """More arguments for the issuer, as Settings.issuer has them: here a fault can be planted."""
 
@@ -163,6 +163,7 @@ async def _login(client: httpx2.AsyncClient, name: str) -> str:
         answer = await client.post(f"{PREFIX}/login", json={"username": name, "password": "any"})
         if answer.status_code != 503:
             break
+        await asyncio.sleep(PAUSE)
     return str(answer.raise_for_status().json()["refresh_token"])
 
 
@@ -178,6 +179,7 @@ async def _answered(
         requests = [each for each, (status, _) in zip(requests, answers, strict=True) if status == 503]
         if not requests:
             return found, asked
+        await asyncio.sleep(PAUSE)
     return [*found, *[503] * len(requests)], asked
 
 

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from guards.material import AUDIENCE, KEYS, NAME, bearer, client, show_asgi
-from patience import patient
+from patience import PATIENCE, patient
 from stagedoor import AccessToken, Peppers, Revocations, SyncIssuer, Verifier
 from stagedoor.errors import StoreError
 from stagedoor.guards import asgi, fastapi, starlette
@@ -89,7 +89,7 @@ class Scene:
         self.issuer = SyncIssuer(
             NAME, audience=AUDIENCE, store=self.source.store, keys=KEYS, peppers=Peppers.generate(clock=self.clock), clock=self.clock
         )
-        self.revocations = patient(Revocations.following(self.source, bound=0.25, clock=self.clock))
+        self.revocations = patient(Revocations.following(self.source, bound=0.25, clock=self.clock), bound=PATIENCE)
         verifier = Verifier(NAME, audience=AUDIENCE, keys=KEYS, revocations=self.revocations, clock=self.clock)
         self.client: TestClient = client(make(verifier))
 

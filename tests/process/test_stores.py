@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from awake import Awake
-from servers import Cluster, Postgres, Redis
+from servers import SYNCED, Cluster, Postgres, Redis
 from service_process import PATIENCE, ServiceProcess, stagedoor, start
 from stagedoor import cli
 
@@ -25,8 +25,6 @@ WINDOW = 1
 HEARD = 1.5
 """Seconds after which a service lets nobody in whom another process ended."""
 ATTEMPT = {"Idempotency-Key": "attempt-0123456789"}
-SYNCED = {"appendfsync": "always"}
-"""Of a Redis that is killed, and must have what it answered: with everysec that may not even be written while a sync is under way."""
 PLACES = ("postgres", "redis", "cluster")
 
 

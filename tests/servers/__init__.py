@@ -6,7 +6,7 @@ Never knows what the tests store in them.
 from servers.pgbouncer import PgBouncer
 from servers.postgres import Postgres
 from servers.process import Server, free_port
-from servers.redis import Cluster, Redis
+from servers.redis import SYNCED, Cluster, Redis
 from servers.softhsm import SoftHSM
 
-__all__ = ["Cluster", "PgBouncer", "Postgres", "Redis", "Server", "SoftHSM", "free_port"]
+__all__ = ["SYNCED", "Cluster", "PgBouncer", "Postgres", "Redis", "Server", "SoftHSM", "free_port"]

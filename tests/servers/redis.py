@@ -30,6 +30,9 @@ SETTINGS = {
     "repl-ping-replica-period": "1",
 }
 
+SYNCED = {"appendfsync": "always"}
+"""Of one that is killed and must have what it answered: with everysec that may not even be written, while a sync is under way."""
+
 
 class Redis(Server):
     """One Redis server. `settings` are those of redis.conf."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE
 from stagedoor import watch
 from stagedoor.service.composition import compose
 from stagedoor.service.data_folder import DataError
@@ -101,7 +102,7 @@ def test_a_master_key_that_was_laid_there(tmp_path: Path):
 
 def test_closing_ends_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Whoever looked into the database looks no more when it is closed."""
-    monkeypatch.setattr(watch, "_PATIENCE", 60.0)
+    monkeypatch.setattr(watch, "_PATIENCE", PATIENCE)
     before = set(threading.enumerate())
     with opened(tmp_path / "data"):
         assert len([thread for thread in set(threading.enumerate()) - before if thread.name == "stagedoor-watch"]) == 2

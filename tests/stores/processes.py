@@ -3,7 +3,7 @@
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
-from patience import patient
+from patience import PATIENCE, patient
 from stagedoor import KeySet, Peppers, Revocations, SyncIssuer
 from stagedoor.stores.redis import SyncRedisStore
 from stagedoor.stores.sql import SyncSQLStore
@@ -63,7 +63,7 @@ def issuer_on(url: str, told: list[str], now: float = NOW) -> SyncIssuer:
         events=lambda event: told.append(event.name),
         clock=clock,
     )
-    patient(issuer.revocations)
+    patient(issuer.revocations, bound=PATIENCE)
     return issuer
 
 

@@ -511,7 +511,7 @@ def test_two_processes(url: str):
 def test_a_store_that_is_closed_while_it_is_followed(url: str, postgres: "Postgres"):
     """It stays closed: whoever waits is told so, and no connection comes back; asked without a wait it opens anew."""
     store = SyncSQLStore(url)
-    revocations = patient(Revocations.following(store))
+    revocations = patient(Revocations.following(store), bound=PATIENCE)
     revocations.follow()
     revocations.hear()
     store.close()
@@ -533,8 +533,7 @@ def test_closing_again_and_again(url: str, postgres: "Postgres"):
     """At whatever moment a store is closed, whoever follows it opens nothing."""
     store = SyncSQLStore(url)
     for number in range(30):
-        revocations = Revocations.following(store, bound=0.05)
-        revocations._follower._patience = PATIENCE  # type: ignore[union-attr]
+        revocations = patient(Revocations.following(store, bound=0.05))
         revocations.hear()
         time.sleep(number / 2000)
         store.close()

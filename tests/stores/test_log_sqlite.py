@@ -229,7 +229,7 @@ def test_a_file_by_its_uri(file: Path):
 
 def test_a_store_that_is_closed_while_it_is_followed(file: Path, store: SyncSQLStore):
     """It stays closed: whoever waits is told so; asked without a wait, or by whatever else opens it, it is followed again."""
-    revocations = patient(Revocations.following(store))
+    revocations = patient(Revocations.following(store), bound=PATIENCE)
     revocations.hear()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(store.log.read, store.log.read(None).cursor, 20.0)
@@ -252,8 +252,7 @@ def test_a_store_that_is_closed_while_it_is_followed(file: Path, store: SyncSQLS
 def test_closing_again_and_again(store: SyncSQLStore):
     """At whatever moment a store is closed, whoever follows it opens nothing."""
     for number in range(30):
-        revocations = Revocations.following(store, bound=0.05)
-        revocations._follower._patience = PATIENCE  # type: ignore[union-attr]
+        revocations = patient(Revocations.following(store, bound=0.05))
         revocations.hear()
         time.sleep(number / 2000)
         store.close()

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from awake import Awake
-from servers import Cluster, Redis
+from servers import SYNCED, Cluster, Redis
 from stagedoor import Session
 from stagedoor.encoding import encode
 from stagedoor.errors import SessionUnreadable, StoreError
@@ -138,7 +138,7 @@ def plain(redis_url: str) -> Iterator[SyncRedisStore]:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Redis]:
     """A server of the test's own, to be killed."""
-    with Redis(tmp_path / "own", settings={"appendfsync": "always"}) as server:
+    with Redis(tmp_path / "own", settings=SYNCED) as server:
         yield server
 
 

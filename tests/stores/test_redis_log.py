@@ -12,7 +12,7 @@ import pytest
 
 from awake import Awake
 from patience import PATIENCE
-from servers import Cluster, Redis
+from servers import SYNCED, Cluster, Redis
 from stagedoor import Issuer, KeySet, Peppers, Session, SyncIssuer
 from stagedoor.encoding import encode
 from stagedoor.errors import AuthError, RevocationsStale, StoreError, TokenRevoked
@@ -82,7 +82,7 @@ def store(url: str) -> Iterator[SyncRedisStore]:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Redis]:
     """A server of the test's own, to be killed."""
-    with Redis(tmp_path / "own", settings={"appendfsync": "always"}) as server:
+    with Redis(tmp_path / "own", settings=SYNCED) as server:
         yield server
 
 
@@ -496,7 +496,7 @@ def test_what_could_not_be_written_is_kept_until_it_can(limited: SyncRedisStore,
 
 async def test_a_logout_while_the_logs_node_is_down(tmp_path: Path):
     """While the node with the log is dead, logging out is a 503 wherever the session is; once it is back, the repeated call is heard."""
-    with Cluster(tmp_path / "cluster", replicas=0, settings={"cluster-require-full-coverage": "no", "appendfsync": "always"}) as cluster:
+    with Cluster(tmp_path / "cluster", replicas=0, settings=SYNCED | {"cluster-require-full-coverage": "no"}) as cluster:
         store = RedisStore(cluster.url)
         issuer = an_issuer(store)
         pairs = [await issuer.issue("ada") for _ in range(6)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from patience import patient
+from patience import PATIENCE, patient
 from servers import Postgres
 from stagedoor import KeySet, Peppers, Revocations, SyncIssuer, Verifier, errors
 from stagedoor.keys import Key
@@ -51,7 +51,7 @@ def issuer_on(store: Any, **more: Any) -> SyncIssuer:
 def accepted(url: str, pairs: list[TokenPair]) -> list[bool]:
     """By a verifier that starts now, as in another process."""
     store = SyncSQLStore(url)
-    revocations = patient(Revocations.following(store))
+    revocations = patient(Revocations.following(store), bound=PATIENCE)
     verifier = Verifier(ISSUER, audience=AUDIENCE, keys=keys(), revocations=revocations)
     revocations.hear()
     found = []
