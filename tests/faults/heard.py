@@ -46,7 +46,7 @@ def complaints_of_answers(line: Answers) -> Iterator[str]:
     if not line.spans or line.spans[-1].last < again or line.spans[0].first > (revoked or 0.0):
         yield f"{name}: nobody asked long enough to know"
     for span in line.spans:
-        if span.status == 401 and (line.sent is None or span.first < line.sent):
+        if span.status == 401 and (revoked is None or (line.sent is not None and span.first < line.sent)):
             yield f"{name} got 401 at {span.first:.2f} s, and was not revoked"
         if revoked is not None and span.status == 200 and span.last > revoked + line.bound:
             yield f"{name} got 200 {span.last - revoked:.2f} s after its revocation was acknowledged"

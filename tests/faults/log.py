@@ -125,7 +125,7 @@ class Answers(msgspec.Struct, tag="answers"):
     """Seconds after the end of the fault in which all is well again."""
     spans: list[Span]
     sent: float | None = None
-    """When its revocation was asked for."""
+    """When its revocation was asked for; None too in a log of before that was written down."""
 
 
 class Done(msgspec.Struct, tag="done"):

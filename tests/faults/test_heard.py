@@ -71,6 +71,17 @@ def test_what_a_guard_answered(line: Answers, complaint: str | None, log: EventL
     assert (found == []) if complaint is None else any(complaint in text for text in found)
 
 
+def test_what_an_older_log_does_not_say(log: EventLog) -> None:
+    """A line of before it was written down when a revocation was asked for: no 401 is too early, and all else is judged."""
+    line = answers([(200, -1, 0.3), (401, 0.34, 5)], revoked=0.45)
+    line.sent = None
+    log.write(line)
+    assert judged(log) == []
+    line.spans = [Span(200, -1, 5, 5)]
+    log.write(line)
+    assert any("after its revocation" in text for text in judged(log))
+
+
 def test_how_long_it_took() -> None:
     """Until the last has refused it; nothing where all knew before the call returned; the time in which one stood still is told apart."""
     assert lag(heard([100.2, 100.9], [None, None])) == pytest.approx(0.9)
