@@ -175,8 +175,8 @@ class Reader(Generic[C]):
         else:
             access_token, nbf = self._accept_unusual(signed, now)
         self.revocations.check(access_token, now)
-        # Else its key cannot be asked for by its name, or `iat` does not tell from when it may be used.
-        if signed.header.kid == access_token.key_id and nbf <= access_token.issued_at:
+        # Else its key cannot be asked for by its name, or a clock that is set back a little would be before `iat` or `nbf`.
+        if signed.header.kid == access_token.key_id and access_token.issued_at <= now and nbf <= now:
             self._seen.add(token, access_token, state, signed.key, now)
         return access_token
 

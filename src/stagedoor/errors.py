@@ -37,7 +37,7 @@ Never knows a framework, a response object, a token's text or a secret.
     ├── SubjectCheckFailed          503
     ├── SigningFailed               503: the key is elsewhere, and did not sign
     ├── KeySetUnavailable           503
-    ├── IssuingPaused               503: everything was revoked just now, .retry_after
+    ├── IssuingPaused               503: everything was revoked just now, or the key that signs, .retry_after
     ├── Overloaded                  503: too much of the same waits already
     └── RevocationsStale            503
 
@@ -377,7 +377,7 @@ class RevocationsStale(_Unavailable):
 
 
 class IssuingPaused(_Unavailable):
-    """All that was issued is being revoked: nothing is issued until everybody has heard of it, in `retry_after` seconds."""
+    """All that was issued is being revoked, or the one key that there is to sign with: nothing is issued for `retry_after` seconds."""
 
     code = "issuing_paused"
 

@@ -49,6 +49,7 @@ class Flows(Endings[S]):
         plain = application_claims(claims)  # before anything is written
         held = Scope.parse(scope) if isinstance(scope, str) else Scope(scope)
         yield from self._may_issue(self._clock())
+        key = yield from self._signing(self._clock())
         now = self._clock()
         session_id, seed, secret = secrets.token_bytes(16), secrets.token_bytes(32), secrets.token_bytes(32)
         pepper_id = self.peppers.current_id(now)
@@ -68,7 +69,7 @@ class Flows(Endings[S]):
             idle_ends_at=min(now + self.refresh_idle, absolute_ends_at),
             absolute_ends_at=absolute_ends_at,
         )
-        access = yield from self._access(self.keys.signing(now), session, granted(ALL, session), now, session.idle_ends_at)
+        access = yield from self._access(key, session, granted(ALL, session), now, session.idle_ends_at)
         access.check_readable()
         pair = self._pair(session, text, access, now)
         ended = yield lambda store: store.open(session, limit=self.session_limit, now=now)
@@ -86,7 +87,7 @@ class Flows(Endings[S]):
         now = self._clock()
         token = self._parse(refresh_token, now)
         through = yield from self._may_issue(now)
-        key = self.keys.signing(now)  # what can fail comes before the rotation
+        key = yield from self._signing(now)  # what can fail comes before the rotation
         secret = self.peppers.successor(token, now)
         presented = Presented(
             session_id=token.session_id,

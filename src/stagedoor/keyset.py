@@ -13,7 +13,7 @@ from typing import Any, Self
 from stagedoor import jws
 from stagedoor.claims import ACCESS_TOKEN_TYP, Claims, check_audience, check_issuer, check_times, text_claim
 from stagedoor.entry import ANNOUNCE, Entry, Schedule
-from stagedoor.errors import ClaimRejected, KeyRejected
+from stagedoor.errors import AuthError, ClaimRejected, KeyRejected, KeySetUnavailable, UnknownKey
 from stagedoor.jwk import has_private_members
 from stagedoor.keys import Key
 from stagedoor.lifetime import seconds
@@ -141,6 +141,19 @@ class KeySet(Ring[Key]):
     def signing(self, now: float) -> Key:
         """The key that signs at this moment. ValueError where there is none."""
         return self.current(now).value
+
+    async def learn(self, error: AuthError) -> bool:
+        """After UnknownKey: look whether another worker has made that key just now; whether it is here. As Verifier.verify_async asks.
+
+        Looks are shared, and ten a second at the most. KeySetUnavailable where the place that the keys are kept in gives no answer.
+        """
+        if not isinstance(error, UnknownKey) or error.kid is None:
+            return False
+        try:
+            await self._reload_soon()
+        except Exception as trouble:
+            raise KeySetUnavailable(f"whether there is a new key could not be looked up: {type(trouble).__name__}") from trouble
+        return self.find(error.kid, self._clock()) is not None
 
     def jwks(self, now: float | None = None) -> dict[str, Any]:
         """The JWKS to publish: announced, signing and retiring keys, public parts only; empty for shared secrets."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from stagedoor import signer
@@ -16,6 +17,7 @@ from stagedoor.claims import Claims
 from stagedoor.encoding import encode
 from stagedoor.errors import GrantError, IssuingPaused, RefreshTokenUnknown, SessionUnreadable
 from stagedoor.event import Event, Listener, log, tell
+from stagedoor.keys import Key
 from stagedoor.keyset import KeySet
 from stagedoor.lifetime import seconds
 from stagedoor.refresh_token import Peppers, RefreshToken
@@ -152,6 +154,20 @@ class Parts(Generic[S]):
             raise IssuingPaused("everything was revoked just now: nothing is issued yet", retry_after=int(waits) + 1)
         return through
 
+    def _signing(self, now: float) -> Flow[Key]:
+        """The key that signs. One that another process has retired just now, as is heard before it is read, signs nothing more here:
+        what it signed would be refused everywhere.
+
+        IssuingPaused where no other key has come here; StoreError.
+        """
+        key = self.keys.signing(now)
+        if self.revocations.has_key(key.kid, now):
+            yield lambda _: self._aside(_read_anew, self.keys)
+            key = self.keys.signing(now)
+            if self.revocations.has_key(key.kid, now):
+                raise IssuingPaused(f"key {key.kid} is revoked, and no other has come here to sign with", retry_after=1)
+        return key
+
     def _alarm(self, error: SessionUnreadable) -> None:
         """The store has a row that it cannot read: the token is refused, and somebody should hear of it."""
         tell(self._events, Event(error.code, self._clock(), session_id=error.session_id, alarm=True))
@@ -190,6 +206,12 @@ class Parts(Generic[S]):
 
     def _tell(self, name: str, now: float, session: Session, alarm: bool = False) -> None:
         tell(self._events, Event(name, now, session.subject, encode(session.id), alarm))
+
+
+def _read_anew(keys: KeySet) -> None:
+    """StoreError; from a file that cannot be read nothing is learned."""
+    with suppress(OSError, ValueError):
+        keys.reload()
 
 
 def _followed(store: Any, clock: Callable[[], float]) -> Revocations:

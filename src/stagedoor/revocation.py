@@ -1,5 +1,4 @@
-"""Revocations: what a verifier must remember of what was ended, until the last access token concerned has expired by itself; and the
-feed that it hears of it by.
+"""Revocations: what a verifier remembers of what was ended, until the last access token concerned has expired; and how it hears of it.
 
 Never knows a store or a token's text: an ES256 signature has a twin, a session id has none.
 """
@@ -273,6 +272,10 @@ class Revocations:
             raise TypeError(f"strict=True asks a store or a service, and here is none to ask: {NOBODY}")
         self.check(token, now)
 
+    def has_key(self, kid: str, now: float) -> bool:
+        """Whether what this key has signed is refused."""
+        return now < self._keys.get(kid, 0.0)
+
     def through(self, issuer: str) -> int:
         """The last second of which all that this issuer issued is refused; 0 where there is none."""
         record = self._issuers.get(issuer)
@@ -353,7 +356,7 @@ class Revocations:
         record = self._issuers.get(token.issuer)
         if record is not None and token.issued_at <= record.through and now < record.until:
             raise TokenRevoked("all that its issuer had issued is revoked", session_id=token.session_id or None)
-        if now < self._keys.get(token.key_id, 0.0):
+        if self.has_key(token.key_id, now):
             raise TokenRevoked("its key is revoked", session_id=token.session_id or None)
 
     async def _has_ended(self, session_id: str) -> bool:

@@ -5,25 +5,34 @@ Never knows what it holds: keys and peppers live by the same rules.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import math
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self
 
 from stagedoor.entry import BY_HAND, Entry, Make, Schedule, T, current, in_order, is_due, retired, rotated, span
 from stagedoor.errors import AuthError, MalformedToken
+from stagedoor.flight import Flight
 from stagedoor.secret_file import SecretFile
 from stagedoor.vault import Vault
 from stagedoor.watch import Watch
 
 _log = logging.getLogger("stagedoor.keys")
+_BETWEEN = 0.1
+"""Seconds between two reads, however many ask."""
+_PATIENCE = 2.0
+"""Seconds that one who asks waits for a read."""
 
 
 class Place(Protocol):
@@ -68,6 +77,8 @@ class Ring(Generic[T]):
         self._looked = 0.0
         self._trouble = False
         self._watch = Watch(self)
+        self._flight = Flight(partial(_reload, weakref.ref(self)), "stagedoor-ring")
+        self._reloaded = -math.inf
         self._locks: dict[int, threading.Lock] = {}
         self.known = self._checked(entries)
         """Replaced whole with each change: while it is the same object, whatever `find` has found is found again, until it ends."""
@@ -168,6 +179,15 @@ class Ring(Generic[T]):
             before, self.known = self.known, self._checked(self._entries_of(content), stamp)
         self._tell(before)
         return True
+
+    async def _reload_soon(self) -> None:
+        """Have it reloaded once more from now on, with all who ask at this time, and wait for that; ten times a second at the most.
+
+        As reload; TimeoutError after two seconds.
+        """
+        if self._place is not None:
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.wrap_future(self._flight.ask())
 
     def tend(self) -> None:
         """Reload, and rotate if it is time; trouble is logged, once until it is over. The watch calls it every second."""
@@ -280,6 +300,15 @@ class Ring(Generic[T]):
     def _document(cls, entries: list[Entry[T]]) -> bytes:
         written = [{"id": e.id, "starts": e.starts, "ends": e.ends, "value": cls._written(e.value)} for e in entries]
         return json.dumps({"entries": written}, indent=1).encode("utf-8")
+
+
+def _reload(ring: weakref.ref[Ring[Any]]) -> None:
+    """On the thread of a flight, which keeps no ring alive. Whoever sends ids that nobody has makes no more reads than this."""
+    this = ring()
+    if this is not None:
+        time.sleep(max(0.0, this._reloaded + _BETWEEN - time.monotonic()))
+        this._reloaded = time.monotonic()
+        this.reload()
 
 
 def _moment(at: float) -> str:

@@ -27,10 +27,6 @@ class Said(Protocol):
         """The `kid`."""
 
     @property
-    def issued_at(self) -> int:
-        """`iat`, or 0."""
-
-    @property
     def expires_at(self) -> int:
         """`exp`."""
 
@@ -41,12 +37,14 @@ T = TypeVar("T", bound=Said)
 class _Memory(Generic[T]):
     """Two generations of tokens, of one state of the keys."""
 
-    __slots__ = ("known", "old", "room", "since", "until", "young")
+    __slots__ = ("begun", "known", "old", "room", "since", "until", "young")
 
     def __init__(self, known: Any, now: float) -> None:
         self.known = known
         """The state of a ring; of other keys those that were found, by `kid`."""
-        self.since = now
+        self.begun = now
+        self.since = -math.inf
+        """From here on each of these may be used, were it by its leeway: the latest moment that one was kept at, less the leeway."""
         self.until = math.inf
         """When the next of the ring's keys ends."""
         if not isinstance(known, dict):
@@ -54,6 +52,10 @@ class _Memory(Generic[T]):
         self.young: dict[str, T] = {}
         self.old: dict[str, T] = {}
         self.room = HALF
+
+    def holds_at(self, state: Any, now: float) -> bool:
+        """Whether what is verified at this moment, with the keys in this state, may be kept here."""
+        return self.known is state and self.begun <= now < self.until
 
     def keep(self, token: str, said: T) -> None:
         """Remember this. Threads may lose each other's: what is not remembered is verified."""
@@ -93,18 +95,19 @@ class SeenTokens(Generic[T]):
             if said is None:
                 return None
             memory.keep(token, said)
-        if now >= said.expires_at or now + FUTURE_LEEWAY < said.issued_at:
+        if now >= said.expires_at or now < memory.since:
             return None
         if self._ring is not None:
-            return said if memory.known is self._ring.known and memory.since <= now < memory.until else None
+            return said if memory.known is self._ring.known and now < memory.until else None
         return said if _is_same(self._keys.find(said.key_id, now), memory.known[said.key_id]) else None
 
     def add(self, token: str, said: T, state: Any, key: VerifyingKey, now: float) -> None:
-        """Remember what this token says, which may be used from its `iat` on and was verified with this key just now."""
+        """Remember what this token says, which was verified with this key just now, and needed no leeway for when it may be used from."""
         memory = self._memory
         if state is None:
             if not _is_same(memory.known.setdefault(said.key_id, key), key) or len(memory.known) > MOST_KEYS:
                 memory = self._memory = _Memory({said.key_id: key}, now)
-        elif memory.known is not state or not memory.since <= now < memory.until:
+        elif not memory.holds_at(state, now):
             memory = self._memory = _Memory(state, now)
+        memory.since = max(memory.since, now - FUTURE_LEEWAY)
         memory.keep(token, said)

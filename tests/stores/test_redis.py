@@ -867,6 +867,64 @@ async def test_what_an_event_loop_asks_at_once(redis_url: str, raw: redis.Redis)
     await store.close()
 
 
+async def test_one_who_gives_up_alone(url: str):
+    """Whoever asks alone and gives up, in whatever moment, leaves no answer behind for who asks next."""
+    store = RedisStore(url)
+    rows = [a_session(subject=f"user-{n}") for n in range(2)]
+    for row in rows:
+        await store.open(row, limit=1, now=row.created_at)
+    given_up = 0
+    for turn in range(600):
+        task = asyncio.create_task(store.get(rows[0].id))
+        if turn % 2:
+            await asyncio.sleep(turn * 1e-6)
+        else:
+            for _ in range(turn % 30):
+                await asyncio.sleep(0)
+        task.cancel()
+        following = [await store.get(rows[1].id), *await asyncio.gather(*(store.get(row.id) for row in rows))]
+        assert [each.subject for each in following if each] == ["user-1", "user-0", "user-1"]
+        given_up += task.cancelled()
+    assert given_up > 20
+    await store.close()
+
+
+async def test_company_is_waited_for_where_there_is_some(redis_url: str, monkeypatch: pytest.MonkeyPatch):
+    """Whoever asks alone is sent by himself, in his own task; who asks beside others is sent with them, over few connections."""
+    sent: list[int] = []
+    real_one, real_many = redis.asyncio.Redis.execute_command, redis.asyncio.client.Pipeline.execute
+
+    async def one(self: object, *command: object, **options: object) -> object:
+        sent.append(1 if asyncio.current_task() is here else -1)
+        return await real_one(self, *command, **options)
+
+    async def many(self: redis.asyncio.client.Pipeline, **options: object) -> object:
+        sent.append(len(self.command_stack))
+        return await real_many(self, **options)
+
+    here = asyncio.current_task()
+    store = RedisStore(redis_url)
+    row = a_session()
+    await store.open(row, limit=1, now=row.created_at)
+    monkeypatch.setattr(redis.asyncio.Redis, "execute_command", one)
+    monkeypatch.setattr(redis.asyncio.client.Pipeline, "execute", many)
+
+    async def ask(number: int) -> list[int]:
+        sent.clear()
+        if number == 1:
+            await store.get(row.id)
+        else:
+            await asyncio.gather(*(store.get(row.id) for _ in range(number)))
+        return sent.copy()
+
+    assert [await ask(1) for _ in range(3)] == [[1]] * 3
+    assert await ask(17) == [-1, 8, 8]  # nobody knew of the others when the first one came
+    assert await ask(16) == [8, 8]
+    assert await ask(1) == [-1]  # it waited for company that did not come
+    assert [await ask(1) for _ in range(3)] == [[1]] * 3
+    await store.close()
+
+
 FORKED = """
 import os, sys, time
 from stagedoor import KeySet, Peppers, SyncIssuer

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio
@@ -160,17 +160,31 @@ class SyncLink:
                 self._client = redis.Redis.from_pool(made)
 
 
+class _Lane:
+    """What one event loop has of a link: connections belong to a loop."""
+
+    __slots__ = ("asked", "begun", "client", "door", "is_shared", "slots", "under_way", "waiting")
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.slots = asyncio.Semaphore(_AT_ONCE)
+        self.door = asyncio.Lock()
+        self.begun = False
+        self.asked: list[_Asked] = []
+        """What was asked for in this turn of the loop, and goes out at its end."""
+        self.waiting = 0
+        """Commands that were asked for, and not answered yet."""
+        self.is_shared = False
+        """Whether the last one had company."""
+        self.under_way: set[asyncio.Task[None]] = set()
+
+
 class Link:
-    """SyncLink with await. Connections belong to an event loop: each loop has its own."""
+    """SyncLink with await."""
 
     def __init__(self, url: str) -> None:
         self._url, self._cluster = parse(url, redis.asyncio)
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
-        self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-        self._begun: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-        self._doors: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-        self._gathered: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Asked]] = WeakKeyDictionary()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()
 
     async def run(self, steps: Generator[Any, Any, R], scripts: list[str]) -> R:
         """As SyncLink.run."""
@@ -189,72 +203,78 @@ class Link:
 
     async def _answer(self, ask: Any, scripts: list[str]) -> Any:
         # A cluster's client refuses where a node has no connection free; a single server's waits for one, and so do all here.
-        loop = asyncio.get_running_loop()
-        slots = self._slots.get(loop) or self._slots.setdefault(loop, asyncio.Semaphore(_AT_ONCE))
-        if slots.locked():
+        lane = self._lane()
+        if lane.slots.locked():
             async with asyncio.timeout(_PATIENCE):
-                await slots.acquire()
+                await lane.slots.acquire()
         else:
-            await slots.acquire()  # at once: a timer would cost more than the place
+            await lane.slots.acquire()  # at once: a timer would cost more than the place
         try:
-            if loop not in self._begun:
-                await self._begin()
+            if not lane.begun:
+                await self._begin(lane)
             try:
                 return await ask(self)
             except NoScriptError:
                 await self.load(scripts)
                 return await ask(self)
         finally:
-            slots.release()
+            lane.slots.release()
 
-    async def _begin(self) -> None:
+    async def _begin(self, lane: _Lane) -> None:
         """Find out the nodes, one caller first: a cluster's client that several begin to use at once gets in its own way."""
-        loop = asyncio.get_running_loop()
-        if loop in self._begun:
-            return
-        async with self._doors.setdefault(loop, asyncio.Lock()):
-            if loop not in self._begun:
-                await self._client().initialize()
-                self._begun.add(loop)
+        async with lane.door:
+            if not lane.begun:
+                await lane.client.initialize()
+                lane.begun = True
 
     async def send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """As SyncLink.send."""
+        lane = self._lane()
         if len(commands) == 1 and not self._cluster:
-            return [await self._send_together(commands[0])]
-        client = self._client()
+            return [await self._send_one(lane, commands[0])]
         if len(commands) == 1:
-            return [await client.execute_command(*commands[0])]
-        async with client.pipeline(transaction=False) as pipeline:
+            return [await lane.client.execute_command(*commands[0])]
+        async with lane.client.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
             answers: list[Any] = await pipeline.execute()
         return answers
 
-    async def _send_together(self, command: tuple[Any, ...]) -> Any:
-        """What a loop asks in one turn goes to a single server over one connection: having that costs more than a script does."""
-        loop = asyncio.get_running_loop()
-        gathered = self._gathered.get(loop)
-        if gathered is None:
-            gathered = self._gathered[loop] = []
-            loop.call_soon(self._hand_over, loop)
-        answer: asyncio.Future[Any] = loop.create_future()
-        gathered.append((command, answer))
-        return await answer
+    async def _send_one(self, lane: _Lane, command: tuple[Any, ...]) -> Any:
+        """To a single server: by itself where nobody else asks, else over one connection with all that the loop asks in this turn.
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        asked = [each for each in self._gathered.pop(loop) if not each[1].done()]
+        Having a connection costs more than a script does; but to wait for company that does not come costs as much.
+        """
+        has_company = lane.waiting > 0
+        lane.waiting += 1
+        try:
+            if not has_company and not lane.is_shared:
+                return await lane.client.execute_command(*command)
+            lane.is_shared = lane.is_shared or has_company
+            loop = asyncio.get_running_loop()
+            if not lane.asked:
+                loop.call_soon(self._hand_over, lane)
+            answer: asyncio.Future[Any] = loop.create_future()
+            lane.asked.append((command, answer))
+            return await answer
+        finally:
+            lane.waiting -= 1
+
+    def _hand_over(self, lane: _Lane) -> None:
+        asked, lane.asked = [each for each in lane.asked if not each[1].done()], []
+        lane.is_shared = lane.waiting > 1
         for at in range(0, len(asked), _TOGETHER):
-            task = loop.create_task(self._exchange(asked[at : at + _TOGETHER]))
-            self._under_way.add(task)  # a loop itself would forget it
-            task.add_done_callback(self._under_way.discard)
+            task = asyncio.get_running_loop().create_task(self._exchange(lane, asked[at : at + _TOGETHER]))
+            lane.under_way.add(task)  # a loop itself would forget it
+            task.add_done_callback(lane.under_way.discard)
 
-    async def _exchange(self, asked: list[_Asked]) -> None:
+    async def _exchange(self, lane: _Lane, asked: list[_Asked]) -> None:
         """Send these and hand out the answers, to each its own; what breaks the connection is told to all."""
         try:
             if len(asked) == 1:
-                answers = [await self._client().execute_command(*asked[0][0])]
+                answers = [await lane.client.execute_command(*asked[0][0])]
             else:
-                async with self._client().pipeline(transaction=False) as pipeline:
+                async with lane.client.pipeline(transaction=False) as pipeline:
                     for command, _ in asked:
                         pipeline.execute_command(*command)
                     answers = await pipeline.execute(raise_on_error=False)
@@ -274,22 +294,22 @@ class Link:
 
     async def masters(self) -> list[str]:
         """As SyncLink.masters."""
-        return [node.name for node in (await self._client().initialize()).get_primaries()] if self._cluster else [""]
+        return [node.name for node in (await self._lane().client.initialize()).get_primaries()] if self._cluster else [""]
 
     async def node_of(self, key: bytes) -> str:
         """As SyncLink.node_of."""
-        return str((await self._client().initialize()).get_node_from_key(key).name) if self._cluster else ""
+        return str((await self._lane().client.initialize()).get_node_from_key(key).name) if self._cluster else ""
 
     async def on(self, node: str, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """As SyncLink.on."""
         if not self._cluster:
-            async with self._client().pipeline(transaction=False) as pipeline:
+            async with self._lane().client.pipeline(transaction=False) as pipeline:
                 for command in commands:
                     pipeline.execute_command(*command)
                 answers: list[Any] = await pipeline.execute()
             return answers
         sent = [PipelineCommand(position, *command) for position, command in enumerate(commands)]
-        await self._client().get_node(node_name=node).execute_pipeline(sent)
+        await self._lane().client.get_node(node_name=node).execute_pipeline(sent)
         for each in sent:
             if isinstance(each.result, Exception):
                 raise each.result
@@ -298,24 +318,24 @@ class Link:
     async def load(self, scripts: list[str]) -> None:
         """As SyncLink.load."""
         for script in scripts:
-            await self._client().script_load(script)
+            await self._lane().client.script_load(script)
 
     async def close(self) -> None:
         """Close the connections of this event loop; the next step opens anew."""
-        self._begun.discard(asyncio.get_running_loop())
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        if lane is not None:
+            await lane.client.aclose()
+
+    def _lane(self) -> _Lane:
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop)
+        if lane is None:
+            lane = self._lanes[loop] = _Lane(self._client())
+        return lane
 
     def _client(self) -> Any:
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            retry = AsyncRetry(_backoff(), _RETRIES)
-            if self._cluster:
-                client = redis.asyncio.RedisCluster.from_url(self._url, retry=retry, **_OPTIONS)
-            else:
-                made = redis.asyncio.BlockingConnectionPool.from_url(self._url, timeout=_PATIENCE, retry=retry, **_OPTIONS)
-                client = redis.asyncio.Redis.from_pool(made)
-            self._clients[loop] = client
-        return client
+        retry = AsyncRetry(_backoff(), _RETRIES)
+        if self._cluster:
+            return redis.asyncio.RedisCluster.from_url(self._url, retry=retry, **_OPTIONS)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(self._url, timeout=_PATIENCE, retry=retry, **_OPTIONS)
+        return redis.asyncio.Redis.from_pool(pool)

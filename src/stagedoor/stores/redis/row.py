@@ -84,14 +84,27 @@ def unpack_moment(raw: bytes) -> float:
 
 
 def _unpack(session_id: bytes, raw: bytes) -> Session:
-    _, generation, pepper_id, *times, digest, seed, attempt_size, ending_size, subject_size, fixed_size = _HEAD.unpack_from(raw)
-    created_at, rotated_at, idle_ends_at, absolute_ends_at, revoked_at = times
-    texts, at = [], _HEAD.size
-    for size in (attempt_size, ending_size, subject_size, fixed_size):
-        texts.append(raw[at : at + size])
-        at += size
-    attempt, ending, subject, fixed = texts
-    client_id, scope, claims, device = json.loads(fixed)
+    (
+        _,
+        generation,
+        pepper_id,
+        created_at,
+        rotated_at,
+        idle_ends_at,
+        absolute_ends_at,
+        revoked_at,
+        digest,
+        seed,
+        attempt_size,
+        ending_size,
+        subject_size,
+        fixed_size,
+    ) = _HEAD.unpack_from(raw)
+    ending_at = _HEAD.size + attempt_size
+    subject_at = ending_at + ending_size
+    fixed_at = subject_at + subject_size
+    attempt, ending, subject = raw[_HEAD.size : ending_at], raw[ending_at:subject_at], raw[subject_at:fixed_at]
+    client_id, scope, claims, device = json.loads(raw[fixed_at : fixed_at + fixed_size].decode())
     texts_fit = isinstance(client_id, str) and isinstance(scope, str) and (device is None or isinstance(device, str))
     ends = created_at + idle_ends_at + absolute_ends_at
     if not texts_fit or not isinstance(claims, dict) or not math.isfinite(ends) or pepper_id > _LAST_PEPPER:
