@@ -9,7 +9,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -96,6 +96,10 @@ class Issuer(Flows[Store]):
 
     def _hear(self) -> Any:
         return self.revocations.hear_async()
+
+    async def _read_keys(self) -> None:
+        with suppress(OSError, ValueError):
+            await self.keys.read_anew_async()
 
     async def _still_granted(self, session: Session) -> Any:
         check = cast("SubjectCheck", self._subject_check)
@@ -191,6 +195,10 @@ class SyncIssuer(Flows[SyncStore]):
 
     def _hear(self) -> Any:
         self.revocations.hear()
+
+    def _read_keys(self) -> None:
+        with suppress(OSError, ValueError):
+            self.keys.read_anew()
 
     def _still_granted(self, session: Session) -> Any:
         with _failing():

@@ -150,7 +150,7 @@ class KeySet(Ring[Key]):
         if not isinstance(error, UnknownKey) or error.kid is None:
             return False
         try:
-            await self._reload_soon()
+            await self.read_anew_async()
         except Exception as trouble:
             raise KeySetUnavailable(f"whether there is a new key could not be looked up: {type(trouble).__name__}") from trouble
         return self.find(error.kid, self._clock()) is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from stagedoor import signer
@@ -135,6 +134,10 @@ class Parts(Generic[S]):
         """Have the revocations heard that are new, with await or without."""
         raise NotImplementedError
 
+    def _read_keys(self) -> Any:
+        """Have the keys read anew, with await or without. StoreError; where they cannot be read or no answer comes nothing is learned."""
+        raise NotImplementedError
+
     def _may_issue(self, now: float) -> Flow[int]:
         """Before anything is issued: what is revoked is known, and will be remembered for as long as what is issued now may live.
 
@@ -161,11 +164,12 @@ class Parts(Generic[S]):
         IssuingPaused where no other key has come here; StoreError.
         """
         key = self.keys.signing(now)
-        if self.revocations.has_key(key.kid, now):
-            yield lambda _: self._aside(_read_anew, self.keys)
+        if self.revocations.has_revoked_key(key.kid, now):
+            yield lambda _: self._read_keys()
+            now = self._clock()  # another may have begun to sign meanwhile
             key = self.keys.signing(now)
-            if self.revocations.has_key(key.kid, now):
-                raise IssuingPaused(f"key {key.kid} is revoked, and no other has come here to sign with", retry_after=1)
+            if self.revocations.has_revoked_key(key.kid, now):
+                raise IssuingPaused(f"key {key.kid} is revoked, and no other has come here to sign with")
         return key
 
     def _alarm(self, error: SessionUnreadable) -> None:
@@ -206,12 +210,6 @@ class Parts(Generic[S]):
 
     def _tell(self, name: str, now: float, session: Session, alarm: bool = False) -> None:
         tell(self._events, Event(name, now, session.subject, encode(session.id), alarm))
-
-
-def _read_anew(keys: KeySet) -> None:
-    """StoreError; from a file that cannot be read nothing is learned."""
-    with suppress(OSError, ValueError):
-        keys.reload()
 
 
 def _followed(store: Any, clock: Callable[[], float]) -> Revocations:

@@ -272,7 +272,7 @@ class Revocations:
             raise TypeError(f"strict=True asks a store or a service, and here is none to ask: {NOBODY}")
         self.check(token, now)
 
-    def has_key(self, kid: str, now: float) -> bool:
+    def has_revoked_key(self, kid: str, now: float) -> bool:
         """Whether what this key has signed is refused."""
         return now < self._keys.get(kid, 0.0)
 
@@ -356,7 +356,7 @@ class Revocations:
         record = self._issuers.get(token.issuer)
         if record is not None and token.issued_at <= record.through and now < record.until:
             raise TokenRevoked("all that its issuer had issued is revoked", session_id=token.session_id or None)
-        if self.has_key(token.key_id, now):
+        if self.has_revoked_key(token.key_id, now):
             raise TokenRevoked("its key is revoked", session_id=token.session_id or None)
 
     async def _has_ended(self, session_id: str) -> bool:

@@ -78,7 +78,8 @@ class Ring(Generic[T]):
         self._trouble = False
         self._watch = Watch(self)
         self._flight = Flight(partial(_reload, weakref.ref(self)), "stagedoor-ring")
-        self._reloaded = -math.inf
+        self._read_at = -math.inf
+        self._is_closed = False
         self._locks: dict[int, threading.Lock] = {}
         self.known = self._checked(entries)
         """Replaced whole with each change: while it is the same object, whatever `find` has found is found again, until it ends."""
@@ -127,11 +128,13 @@ class Ring(Generic[T]):
 
     def watch(self) -> None:
         """Look and rotate by itself, where it is kept somewhere: `open` began it, this begins it again after `close`."""
+        self._is_closed = False
         if self._place is not None:
             self._watch.start()
 
     def close(self) -> None:
         """Look and rotate no more by itself, so that its store can be closed. What is known goes on being known."""
+        self._is_closed = True
         self._watch.stop()
 
     def entries(self) -> tuple[Entry[T], ...]:
@@ -180,12 +183,17 @@ class Ring(Generic[T]):
         self._tell(before)
         return True
 
-    async def _reload_soon(self) -> None:
-        """Have it reloaded once more from now on, with all who ask at this time, and wait for that; ten times a second at the most.
+    def read_anew(self) -> None:
+        """Have it reloaded once more from now on, for all who ask at this time, and wait for that; ten times a second at the most.
 
-        As reload; TimeoutError after two seconds.
+        As reload; TimeoutError after two seconds. Nothing is read after `close`.
         """
-        if self._place is not None:
+        if self._place is not None and not self._is_closed:
+            self._flight.ask().result(_PATIENCE)
+
+    async def read_anew_async(self) -> None:
+        """As read_anew, with await."""
+        if self._place is not None and not self._is_closed:
             async with asyncio.timeout(_PATIENCE):
                 await asyncio.wrap_future(self._flight.ask())
 
@@ -305,9 +313,11 @@ class Ring(Generic[T]):
 def _reload(ring: weakref.ref[Ring[Any]]) -> None:
     """On the thread of a flight, which keeps no ring alive. Whoever sends ids that nobody has makes no more reads than this."""
     this = ring()
-    if this is not None:
-        time.sleep(max(0.0, this._reloaded + _BETWEEN - time.monotonic()))
-        this._reloaded = time.monotonic()
+    if this is None:
+        return
+    time.sleep(max(0.0, this._read_at + _BETWEEN - time.monotonic()))
+    if not this._is_closed:
+        this._read_at = time.monotonic()
         this.reload()
 
 

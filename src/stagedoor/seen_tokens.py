@@ -55,7 +55,7 @@ class _Memory(Generic[T]):
 
     def holds_at(self, state: Any, now: float) -> bool:
         """Whether what is verified at this moment, with the keys in this state, may be kept here."""
-        return self.known is state and self.begun <= now < self.until
+        return self.known is state and self.begun <= now < self.until and self.since <= now
 
     def keep(self, token: str, said: T) -> None:
         """Remember this. Threads may lose each other's: what is not remembered is verified."""
@@ -105,9 +105,12 @@ class SeenTokens(Generic[T]):
         """Remember what this token says, which was verified with this key just now, and needed no leeway for when it may be used from."""
         memory = self._memory
         if state is None:
-            if not _is_same(memory.known.setdefault(said.key_id, key), key) or len(memory.known) > MOST_KEYS:
+            is_same = _is_same(memory.known.setdefault(said.key_id, key), key)
+            if not is_same or len(memory.known) > MOST_KEYS or now < memory.since:
                 memory = self._memory = _Memory({said.key_id: key}, now)
         elif not memory.holds_at(state, now):
             memory = self._memory = _Memory(state, now)
-        memory.since = max(memory.since, now - FUTURE_LEEWAY)
+        since = now - FUTURE_LEEWAY
+        if memory.since < since:  # without a call: between the two no other thread has a turn, whose later moment would be lost
+            memory.since = since
         memory.keep(token, said)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,13 @@ from .own_clock import AUDIENCE, ISSUER, LIFE
 from .seen import token
 
 DRIVERS = ["async", "sync"]
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks by himself, and a machine that stands still for seconds is no store that hangs."""
+    monkeypatch.setattr("stagedoor.watch.Watch.start", lambda _: None)
+    monkeypatch.setattr("stagedoor.ring._PATIENCE", 60.0)
 
 
 class Counted(MemoryDocuments):
@@ -62,8 +71,6 @@ class Workers:
 def workers() -> Workers:
     documents = Counted()
     ours, theirs = (KeySet.open(Vault(documents, MasterKey(SECRET[:32])), clock=FixedClock(NOW)) for _ in range(2))
-    for keys in (ours, theirs):
-        keys.close()
     documents.reads = 0
     return Workers(ours, theirs, documents)
 
@@ -92,6 +99,52 @@ async def test_what_is_issued_once_it_is_heard_is_good(driver: str, workers: Wor
     assert [by(pair) for pair in pairs] == [workers.theirs.signing(NOW).kid] * 2 != [kid] * 2
     assert [looks.verify(pair.access_token).subject for pair in pairs] == ["user"] * 2
     assert workers.documents.reads == 1
+
+
+async def test_many_who_are_under_way_when_it_is_heard(workers: Workers):
+    """They share a look at the keys, which takes none of the threads that others wait for."""
+    issuer = build("async", FixedClock(NOW), keys=workers.ours)
+    pairs = [await settle(issuer.issue(f"user-{number}")) for number in range(300)]
+    hear(issuer, workers.retire())
+    threads: set[str] = set()
+
+    def slowly() -> None:
+        threads.add(threading.current_thread().name)
+        time.sleep(0.01)
+
+    workers.documents.meanwhile = slowly
+    found = await asyncio.gather(*(issuer.refresh(pair.refresh_token) for pair in pairs))
+    assert {by(each) for each in found} == {workers.theirs.signing(NOW).kid}
+    assert workers.documents.reads < 20
+    assert threads == {"stagedoor-ring"}
+
+
+async def test_threads_that_are_under_way_when_it_is_heard(workers: Workers):
+    """Without an event loop they share it too."""
+    issuer = build("sync", FixedClock(NOW), keys=workers.ours)
+    pairs = [issuer.issue(f"user-{number}") for number in range(64)]
+    hear(issuer, workers.retire())
+    workers.documents.meanwhile = lambda: time.sleep(0.01)
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda pair: issuer.refresh(pair.refresh_token), pairs))
+    assert {by(each) for each in found} == {workers.theirs.signing(NOW).kid}
+    assert workers.documents.reads < 20
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_one_that_begins_to_sign_meanwhile(driver: str, workers: Workers):
+    """A key that starts while the keys are read signs, and none that is about to end."""
+    clock = FixedClock(NOW + 1)
+    workers.theirs.rotate(keep="1h", announce=1)
+    workers.theirs._clock.forward(1)
+    workers.ours.reload()
+    issuer = build(driver, clock, keys=workers.ours)
+    first = await settle(issuer.issue("user"))
+    workers.theirs._clock.forward(1)
+    workers.theirs.retire(by(first))
+    hear(issuer, by(first))
+    workers.documents.meanwhile = lambda: clock.forward(1)
+    assert by(await settle(issuer.refresh(first.refresh_token))) == workers.theirs.signing(NOW + 2).kid
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -130,23 +183,26 @@ async def test_where_the_keys_cannot_be_read(driver: str, workers: Workers):
     assert by(await settle(issuer.refresh(first.refresh_token))) == workers.theirs.signing(NOW).kid
 
 
+@pytest.mark.parametrize("is_there", [True, False])
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_a_file_that_cannot_be_read(driver: str, tmp_path: Path):
-    """Where the file of the keys is broken, nothing is issued either, and it goes on once it is mended."""
+async def test_a_file_that_cannot_be_read(driver: str, is_there: bool, tmp_path: Path):
+    """Where the file of the keys is broken, or not there, nothing is issued either, and it goes on once it is mended."""
     clock = FixedClock(NOW)
     keys = KeySet.open(tmp_path / "keys.json", clock=clock)
-    keys.close()
     issuer = build(driver, clock, keys=keys)
     first = await settle(issuer.issue("user"))
     theirs = KeySet.open(tmp_path / "keys.json", clock=clock)
-    theirs.close()
     theirs.retire(by(first))
     written = (tmp_path / "keys.json").read_bytes()
-    (tmp_path / "keys.json").write_bytes(b"[")
+    (tmp_path / "keys.json").unlink()
+    if is_there:
+        (tmp_path / "keys.json").write_bytes(b"[")
+        (tmp_path / "keys.json").chmod(0o600)
     hear(issuer, by(first))
     with pytest.raises(errors.IssuingPaused):
         await settle(issuer.refresh(first.refresh_token))
     (tmp_path / "keys.json").write_bytes(written)
+    (tmp_path / "keys.json").chmod(0o600)
     assert by(await settle(issuer.refresh(first.refresh_token))) == theirs.signing(NOW).kid
 
 
@@ -162,17 +218,22 @@ def theirs_of(workers: Workers) -> str:
     return issuer.issue("user").access_token
 
 
-async def test_a_token_of_the_new_key(workers: Workers):
-    """Where it can be awaited, who has not heard of a new key looks before the token is refused; where it cannot, it is refused."""
+async def test_a_token_of_the_new_key(workers: Workers, monkeypatch: pytest.MonkeyPatch):
+    """Where it can be awaited, who has not heard of a new key looks, at once, before he refuses its token; else it is refused."""
+    slept: list[float] = []
+    monkeypatch.setattr("stagedoor.ring.time.sleep", slept.append)
     workers.retire()
     text = theirs_of(workers)
     looks = verifier(workers.ours)
+    threads: list[str] = []
+    workers.documents.meanwhile = lambda: threads.append(threading.current_thread().name)
     with pytest.raises(errors.UnknownKey):
         looks.verify(text)
     assert workers.documents.reads == 0
     assert (await looks.verify_async(text)).subject == "user"
     assert looks.verify(text)
-    assert workers.documents.reads == 1
+    assert threads == ["stagedoor-ring"]
+    assert slept == [0.0]
 
 
 async def test_many_who_come_with_it_at_once(workers: Workers):
@@ -182,7 +243,7 @@ async def test_many_who_come_with_it_at_once(workers: Workers):
     looks = verifier(workers.ours)
     found = await asyncio.gather(*(looks.verify_async(text) for _ in range(300)))
     assert {each.subject for each in found} == {"user"}
-    assert workers.documents.reads <= 2
+    assert workers.documents.reads < 20
 
 
 async def test_who_makes_up_key_names(workers: Workers):
@@ -206,6 +267,20 @@ async def test_who_makes_up_key_names(workers: Workers):
     assert (await looks.verify_async(theirs_of(workers))).subject == "user"
     assert sum(await flood) >= 50
     assert workers.documents.reads <= (time.monotonic() - began) / 0.1 + 1
+
+
+async def test_a_finder_of_the_users_own(workers: Workers):
+    """One that has no way to learn is asked once, and its refusal stands."""
+
+    class Finder:
+        def find(self, id_: object, now: float) -> Key | None:
+            return workers.ours.find(id_, now)
+
+    workers.retire()
+    looks = Verifier(ISSUER, audience=AUDIENCE, keys=Finder(), revocations=Revocations(), clock=FixedClock(NOW))
+    with pytest.raises(errors.UnknownKey):
+        await looks.verify_async(theirs_of(workers))
+    assert workers.documents.reads == 0
 
 
 async def test_where_nothing_can_be_learned(workers: Workers):
@@ -241,9 +316,36 @@ async def test_a_store_that_hangs(workers: Workers, monkeypatch: pytest.MonkeyPa
     workers.documents.meanwhile = lambda: time.sleep(0.3)
     with pytest.raises(errors.KeySetUnavailable, match="TimeoutError"):
         await looks.verify_async(text)
-    monkeypatch.undo()
+    monkeypatch.setattr("stagedoor.ring._PATIENCE", 60.0)
     workers.documents.meanwhile = lambda: None
     assert (await looks.verify_async(text)).subject == "user"
+
+
+async def test_after_close(workers: Workers):
+    """Whose keys are looked after no more reads nothing more, so that the store can be closed; until they are watched again."""
+    workers.retire()
+    text, looks = theirs_of(workers), verifier(workers.ours)
+    workers.ours.close()
+    with pytest.raises(errors.UnknownKey):
+        await looks.verify_async(text)
+    workers.ours.read_anew()
+    assert workers.documents.reads == 0
+    workers.ours.watch()
+    assert (await looks.verify_async(text)).subject == "user"
+
+
+async def test_what_is_closed_while_it_waits(workers: Workers):
+    """Nothing is read after `close`, though it was asked for before."""
+    workers.retire()
+    text, looks = theirs_of(workers), verifier(workers.ours)
+    workers.ours.read_anew()
+    workers.documents.reads = 0
+    waiting = [asyncio.create_task(looks.verify_async(token(Key.from_secret(SECRET, kid="made up")))) for _ in range(2)]
+    await asyncio.sleep(0.02)
+    workers.ours.close()
+    assert all(isinstance(each, errors.UnknownKey) for each in await asyncio.gather(*waiting, return_exceptions=True))
+    assert workers.documents.reads == 0
+    assert looks.verify(text)
 
 
 async def test_a_key_that_is_gone(workers: Workers):

@@ -216,6 +216,21 @@ def test_a_clock_that_is_set_back_again_and_again(checks: Checks):
         assert refused(looks, token()) == "token_not_yet_valid"
 
 
+@pytest.mark.parametrize("finder", ["a KeySet", "keys that are fetched"])
+def test_a_clock_that_was_ahead(checks: Checks, finder: str):
+    """After one moment in which the clock was an hour ahead tokens are remembered as before."""
+    clock = FixedClock(NOW)
+    looks = verifier(KeySet(A) if finder == "a KeySet" else Remote(A), clock)
+    texts = [token(exp=NOW + 9000, jti=f"{number}") for number in range(3)]
+    looks.verify(texts[0])
+    clock.forward(3600)
+    looks.verify(texts[1])
+    clock.forward(-3600)
+    for text in texts:
+        looks.verify(text)
+    assert [checks.of(looks, text) for text in texts] == [0] * 3
+
+
 @pytest.mark.parametrize("claims", [{"nbf": NOW + 10}, {"iat": NOW + 10}, {"nbf": NOW - 50, "iat": NOW - 60}])
 def test_a_token_that_may_not_be_used_yet(checks: Checks, claims: dict[str, Any]):
     """What is good by its leeway alone, or has a `nbf` later than its `iat`, is refused once the clock is before both."""

@@ -19,6 +19,7 @@ from awake import Awake
 from servers import SYNCED, Cluster, Postgres, Redis
 from service_process import PATIENCE, ServiceProcess, stagedoor, start
 from stagedoor import cli
+from stagedoor.jws import read_unverified
 
 PASSWORD = "a long password of ada"
 WINDOW = 1
@@ -49,8 +50,8 @@ class Place:
         with self.services[service].client(patient=self.patient) as client:
             return client.post(f"/auth/{operation}", json=body, headers=headers)
 
-    def me(self, token: str) -> httpx2.Response:
-        with self.services[1].client(patient=self.patient) as client:
+    def me(self, token: str, service: int = 1) -> httpx2.Response:
+        with self.services[service].client(patient=self.patient) as client:
             return client.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
 
 
@@ -165,6 +166,23 @@ def test_the_command_line_reaches_the_same_sessions(place: Place, command: Calla
         assert command("sessions", "purge") == "0 dead sessions deleted\n"
     else:
         assert command("sessions", "purge") == "0 entries of dead sessions deleted from the lists of accounts\n"
+
+
+def test_a_key_that_is_retired(place: Place, command: Callable[..., str]) -> None:
+    """As soon as both services refuse what it has signed, whatever either issues is good at both; none of them was told by hand."""
+    pair = place.login()
+
+    def answers() -> list[int]:
+        return [place.me(pair["access_token"], service).status_code for service in (0, 1)]
+
+    assert answers() == [200, 200]
+    command("keys", "retire", read_unverified(pair["access_token"])[0]["kid"])
+    with Awake() as awake:
+        while answers() != [401, 401]:
+            assert awake.seconds < PATIENCE
+    for number in range(10):
+        pair = place.refresh(number % 2, pair["refresh_token"]).json()
+        assert answers() == [200, 200]
 
 
 def test_a_store_that_dies_logs_nobody_out(place: Place) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -886,6 +886,28 @@ async def test_one_who_gives_up_alone(url: str):
         assert [each.subject for each in following if each] == ["user-1", "user-0", "user-1"]
         given_up += task.cancelled()
     assert given_up > 20
+    await store.close()
+
+
+async def test_whoever_is_cancelled_ends(url: str):
+    """A task that asks again and again ends with one cancel, in whatever moment that comes, alone as beside others."""
+    store = RedisStore(url)
+    row = a_session()
+    await store.open(row, limit=1, now=row.created_at)
+
+    async def asks(call: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await call()
+
+    calls = [lambda: store.get(row.id), lambda: store.sessions(row.subject, row.created_at)]
+    for turn in range(200):
+        tasks = [asyncio.create_task(asks(calls[turn % 2])) for _ in range(1 + turn % 3)]
+        await asyncio.sleep(0.001 + turn * 3e-6)
+        for task in tasks:
+            task.cancel()
+        _, left = await asyncio.wait(tasks, timeout=30.0)
+        assert not left
+        assert all(task.cancelled() for task in tasks)
     await store.close()
 
 

@@ -204,6 +204,8 @@ class Link:
     async def _answer(self, ask: Any, scripts: list[str]) -> Any:
         # A cluster's client refuses where a node has no connection free; a single server's waits for one, and so do all here.
         lane = self._lane()
+        task = asyncio.current_task()
+        cancels = 0 if task is None else task.cancelling()
         if lane.slots.locked():
             async with asyncio.timeout(_PATIENCE):
                 await lane.slots.acquire()
@@ -219,6 +221,8 @@ class Link:
                 return await ask(self)
         finally:
             lane.slots.release()
+            if task is not None and task.cancelling() > cancels:
+                raise asyncio.CancelledError  # the driver waits by wait_for, which on Python 3.11 may forget that it was cancelled
 
     async def _begin(self, lane: _Lane) -> None:
         """Find out the nodes, one caller first: a cluster's client that several begin to use at once gets in its own way."""
