@@ -188,12 +188,12 @@ class Ring(Generic[T]):
 
         As reload; TimeoutError after two seconds. Nothing is read after `close`.
         """
-        if self._place is not None and not self._is_closed:
+        if self._place is not None:
             self._flight.ask().result(_PATIENCE)
 
     async def read_anew_async(self) -> None:
         """As read_anew, with await."""
-        if self._place is not None and not self._is_closed:
+        if self._place is not None:
             async with asyncio.timeout(_PATIENCE):
                 await asyncio.wrap_future(self._flight.ask())
 

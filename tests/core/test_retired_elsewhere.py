@@ -348,6 +348,17 @@ async def test_what_is_closed_while_it_waits(workers: Workers):
     assert looks.verify(text)
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_keys_that_hang(driver: str, workers: Workers, monkeypatch: pytest.MonkeyPatch):
+    """Whoever issues waits for them no longer than whoever verifies: 503."""
+    monkeypatch.setattr("stagedoor.ring._PATIENCE", 0.05)
+    issuer = build(driver, FixedClock(NOW), keys=workers.ours)
+    hear(issuer, workers.retire())
+    workers.documents.meanwhile = lambda: time.sleep(0.3)
+    with pytest.raises(errors.IssuingPaused):
+        await settle(issuer.issue("user"))
+
+
 async def test_a_key_that_is_gone(workers: Workers):
     """What the retired key signed is refused as before, by who has read that it is gone."""
     text = theirs_of(workers)
