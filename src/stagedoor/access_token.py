@@ -159,13 +159,13 @@ class Reader(Generic[C]):
         RevocationsStale where what is known of revocations is too old: `revocations.hear()` waits for more, verify_async by itself.
         """
         now = self._clock()
-        # What is longer than any token is not even hashed.
-        seen = self._seen.find(token, now) if type(token) is str and len(token) <= MAX_TOKEN else None
-        if seen is not None:
-            self.revocations.check(seen, now)
-            # The application's own claims may be altered by whoever has them: each time they are made anew.
-            return seen if self._read_claims is None else structs.replace(seen, claims=self._typed(jws.payload_of(token)))
-        if not isinstance(token, str):
+        if type(token) is str and len(token) <= MAX_TOKEN:  # what is longer than any token is not even hashed
+            seen = self._seen.find(token, now)
+            if seen is not None:
+                self.revocations.check(seen, now)
+                # The application's own claims may be altered by whoever has them: each time they are made anew.
+                return seen if self._read_claims is None else structs.replace(seen, claims=self._typed(jws.payload_of(token)))
+        elif not isinstance(token, str):
             raise TypeError("verify takes the token as text")
         state = self._seen.state()
         signed = jws.verify(token, self._keys, now, self._layouts.read)
@@ -175,8 +175,8 @@ class Reader(Generic[C]):
         else:
             access_token, nbf = self._accept_unusual(signed, now)
         self.revocations.check(access_token, now)
-        # Else its key cannot be asked for by its name, or a clock that is set back a little would be before `iat` or `nbf`.
-        if signed.header.kid == access_token.key_id and access_token.issued_at <= now and nbf <= now:
+        # Else its key cannot be asked for by its name, or `iat` does not tell from when it may be used.
+        if signed.header.kid == access_token.key_id and nbf <= access_token.issued_at:
             self._seen.add(token, access_token, state, signed.key, now)
         return access_token
 

@@ -27,6 +27,10 @@ class Said(Protocol):
         """The `kid`."""
 
     @property
+    def issued_at(self) -> int:
+        """`iat`, or 0."""
+
+    @property
     def expires_at(self) -> int:
         """`exp`."""
 
@@ -44,7 +48,7 @@ class _Memory(Generic[T]):
         """The state of a ring; of other keys those that were found, by `kid`."""
         self.begun = now
         self.since = -math.inf
-        """From here on each of these may be used, were it by its leeway: the latest moment that one was kept at, less the leeway."""
+        """From here on each of these may be used: the latest `iat` among them, less the leeway."""
         self.until = math.inf
         """When the next of the ring's keys ends."""
         if not isinstance(known, dict):
@@ -52,10 +56,6 @@ class _Memory(Generic[T]):
         self.young: dict[str, T] = {}
         self.old: dict[str, T] = {}
         self.room = HALF
-
-    def holds_at(self, state: Any, now: float) -> bool:
-        """Whether what is verified at this moment, with the keys in this state, may be kept here."""
-        return self.known is state and self.begun <= now < self.until and self.since <= now
 
     def keep(self, token: str, said: T) -> None:
         """Remember this. Threads may lose each other's: what is not remembered is verified."""
@@ -102,15 +102,14 @@ class SeenTokens(Generic[T]):
         return said if _is_same(self._keys.find(said.key_id, now), memory.known[said.key_id]) else None
 
     def add(self, token: str, said: T, state: Any, key: VerifyingKey, now: float) -> None:
-        """Remember what this token says, which was verified with this key just now, and needed no leeway for when it may be used from."""
+        """Remember what this token says, which may be used from its `iat` on and was verified with this key just now."""
         memory = self._memory
         if state is None:
             is_same = _is_same(memory.known.setdefault(said.key_id, key), key)
             if not is_same or len(memory.known) > MOST_KEYS or now < memory.since:
                 memory = self._memory = _Memory({said.key_id: key}, now)
-        elif not memory.holds_at(state, now):
+        elif memory.known is not state or not memory.begun <= now < memory.until or now < memory.since:
             memory = self._memory = _Memory(state, now)
-        since = now - FUTURE_LEEWAY
-        if memory.since < since:  # without a call: between the two no other thread has a turn, whose later moment would be lost
-            memory.since = since
+        if memory.since < said.issued_at - FUTURE_LEEWAY:
+            memory.since = float(said.issued_at - FUTURE_LEEWAY)
         memory.keep(token, said)

@@ -221,19 +221,21 @@ def test_a_clock_that_was_ahead(checks: Checks, finder: str):
     """After one moment in which the clock was an hour ahead tokens are remembered as before."""
     clock = FixedClock(NOW)
     looks = verifier(KeySet(A) if finder == "a KeySet" else Remote(A), clock)
-    texts = [token(exp=NOW + 9000, jti=f"{number}") for number in range(3)]
+    texts = [token(exp=NOW + 9000, jti=f"{number}") for number in range(2)]
     looks.verify(texts[0])
     clock.forward(3600)
-    looks.verify(texts[1])
+    ahead = token(iat=NOW + 3600, exp=NOW + 9000)
+    looks.verify(ahead)
     clock.forward(-3600)
+    assert refused(looks, ahead) == "token_not_yet_valid"
     for text in texts:
         looks.verify(text)
-    assert [checks.of(looks, text) for text in texts] == [0] * 3
+    assert [checks.of(looks, text) for text in texts] == [0] * 2
 
 
 @pytest.mark.parametrize("claims", [{"nbf": NOW + 10}, {"iat": NOW + 10}, {"nbf": NOW - 50, "iat": NOW - 60}])
 def test_a_token_that_may_not_be_used_yet(checks: Checks, claims: dict[str, Any]):
-    """What is good by its leeway alone, or has a `nbf` later than its `iat`, is refused once the clock is before both."""
+    """What is good by its leeway alone, or has a `nbf` later than its `iat`, is refused once the clock is before that."""
     for keys in (KeySet(A), Remote(A)):
         clock = FixedClock(NOW)
         looks = verifier(keys, clock)
@@ -250,10 +252,11 @@ def test_a_token_without_iat(checks: Checks):
     looks = Verifier.of(TrustedIssuer(ISS, audience=AUD, keys=KeySet(A)), revocations=Revocations(), clock=clock)
     seen(checks, looks, token(iat=None))
     text = token(iat=None, nbf=NOW)
-    seen(checks, looks, text)
+    looks.verify(text)
+    looks.verify(text)
     clock.forward(-11)
     assert refused(looks, text) == "token_not_yet_valid"
-    looks.verify(token(iat=None))
+    assert checks.of(looks, token(iat=None)) == 0
 
 
 # what was revoked
