@@ -219,7 +219,7 @@ def test_who_starts_anew_knows_what_was_revoked():
         here.store.log.revoke_key(issuer.keys.signing(0.0).kid, 0.0)
         assert not here.accepts(here.verifier(), other.access_token)
         through = here.issuer().revoke_everything()
-        with pytest.raises(errors.IssuingPaused):
+        with pytest.raises(errors.IssuingPaused, match="everything was revoked"):
             here.issuer().issue("ada")
         here.moment.passes(through + 1 - here.moment.wall + 30 * 86_400 - 60)
         with pytest.raises(errors.SessionRevoked):
